@@ -1,0 +1,96 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from sat_edge.caption import Caption
+from sat_edge.errors import InputError
+from sat_edge.photo import open_photo, to_pixels
+
+
+class Captioner:
+    """Captions photos with one `captioner.tflite`, on the CPU.
+
+    Args:
+        path: the file, with `vocabulary.txt` and `captioner.json` inside, as `sat_export` writes
+            it.
+        threads: int. Defaults to `1`.
+    Attributes:
+        vocabulary: list of str, id to word.
+        settings: dict, the file's `captioner.json`.
+    Raises:
+        InputError: if the file is not such a one.
+    Example:
+        >>> captioner = Captioner("captioner.tflite")
+        >>> captioner.caption("photo.jpg").text
+        'two dogs run through the snow'
+    """
+
+    def __init__(self, path, threads=1):
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        try:
+            with zipfile.ZipFile(path) as inside:
+                self.vocabulary = inside.read("vocabulary.txt").decode().splitlines()
+                self.settings = json.loads(inside.read("captioner.json"))
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: no captioner (no vocabulary inside); make one with `sat-keras export`"
+            ) from error
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+            self._signatures = {
+                name: self._interpreter.get_signature_runner(name)
+                for name in self._interpreter.get_signature_list()
+            }
+        except ValueError as error:
+            raise InputError(f"{path}: damaged file; export it again") from error
+        words = self._signatures["step"].get_output_details()["logits"]["shape"][-1]
+        if words != len(self.vocabulary):
+            raise InputError(
+                f"{path}: {len(self.vocabulary)} words in its vocabulary, "
+                f"{words} in its model; export it again"
+            )
+        self.image_size = tuple(self.settings["image_size"])
+        self.grid = tuple(self.settings["grid"])
+
+    def caption(self, photo):
+        """Greedy caption of one photo.
+
+        Args:
+            photo: path, open binary file, `PIL.Image.Image`, or uint8 array
+                `(height, width, 3)`; any size.
+        Returns:
+            `Caption`.
+        Raises:
+            InputError: if the photo cannot be read.
+        """
+        outputs = self._run("caption", image=self._image(photo))
+        return Caption.from_decoder(
+            self.vocabulary,
+            outputs["tokens"][0],  # (T,)
+            outputs["attention"][0],  # (T, L)
+            outputs["log_prob"][0],
+            self.grid,
+        )
+
+    def encode(self, photo):
+        """A photo's `annotations` `(1, L, D)`, their `projected` form, and the first `h`, `c`."""
+        return self._run("encode", image=self._image(photo))
+
+    def step(self, token, h, c, annotations, projected):
+        """`logits` `(1, V)` of the word after `token`, the new `h`, `c`, `attention` `(1, L)`."""
+        token = np.asarray([token], "int32")
+        return self._run(
+            "step", token=token, h=h, c=c, annotations=annotations, projected=projected
+        )
+
+    def _image(self, photo):
+        pixels = to_pixels(open_photo(photo), self.image_size)
+        return pixels[None].astype("float32")  # (1, H, W, 3)
+
+    def _run(self, signature, **inputs):
+        return self._signatures[signature](**inputs)

@@ -1,0 +1,45 @@
+"""Show, Attend and Tell in Keras 3: captions with visual attention, from `fit` to one `.tflite`.
+
+Public names load what they need when they are first used; `import sat_keras` itself loads no
+TensorFlow.
+"""
+
+import importlib
+
+_HOME = {
+    "Captioner": "sat_keras.captioner",
+    "Vocabulary": "sat_keras.vocabulary",
+    "annotation_cache": "",
+    "datasets": "",
+    "decoding": "",
+    "encoders": "",
+    "layers": "",
+    "losses": "",
+    "metrics": "",
+    "pipeline": "",
+    "visualize": "",
+}
+# Extra of pyproject.toml that brings a package.
+_EXTRAS = {"pycocoevalcap": "eval", "ai_edge_litert": "edge"}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'sat_keras' has no attribute {name!r}")
+    try:
+        if _HOME[name]:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        return importlib.import_module(f"sat_keras.{name}")
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+
+
+def missing_package(error):
+    """The error to raise for a package that is not installed: one line with the install command."""
+    package = error.name.partition(".")[0]
+    extra = _EXTRAS.get(package, "train")
+    return ModuleNotFoundError(
+        f"{package} is missing: pip install 'sat-keras[{extra}]'", name=error.name
+    )

@@ -1,0 +1,335 @@
+"""The `sat-keras` command. Results go to standard output, everything else to standard error."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from sat_edge.errors import InputError
+
+from sat_keras import missing_package
+from sat_keras.files import atomic_output
+
+DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
+
+# Shapes has no pretrained encoder: a small one learns with the decoder, from nothing.
+DEMO = {
+    "dataset": "shapes",
+    "encoder": "mobilenet",
+    "alpha": 0.25,
+    "layer": "conv_pw_7_relu",
+    "image_size": 112,
+    "train_encoder": True,
+    "units": 128,
+    "embedding_size": 64,
+    "attention_size": 128,
+    "dropout": 0.1,
+    "epochs": 6,
+    "batch_size": 40,
+    "captions_per_photo": 5,
+    "learning_rate": 2e-3,
+    "doubly_stochastic": 0.0,
+    "min_count": 1,
+}
+DEMO_PICTURE = 4  # of the test split
+
+
+def main(arguments=None):
+    """Runs the command.
+
+    Args:
+        arguments: list of str. Defaults to those of the process.
+    Returns:
+        The exit status: 0 done, 1 failed; wrong usage exits with 2.
+    """
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    status = DONE
+    try:
+        # Keras and pycocoevalcap print their progress; standard output is for the result.
+        with contextlib.redirect_stdout(sys.stderr):
+            result, status = options.verb(options)
+    except KeyboardInterrupt:
+        return _fail(options.when_stopped)
+    except InputError as error:
+        return _fail(error)
+    except ModuleNotFoundError as error:
+        return _fail(missing_package(error))
+    except OSError as error:
+        return _fail(f"{error.filename or 'writing failed'}: {error.strerror or error}")
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        _print_result(result)
+    return status
+
+
+def _fail(message):
+    _say(f"sat-keras: {' '.join(str(message).split())}")
+    return FAILED
+
+
+def _say(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+def _print_result(result):
+    for name, value in result.items():
+        if isinstance(value, list):
+            for row in value:
+                print("\t".join(str(field) for field in row.values()))
+        else:
+            print(f"{name:28}{value:.4f}" if isinstance(value, float) else f"{name:28}{value}")
+
+
+# === Verbs: each takes the options and returns (result, exit status) ===
+
+
+def demo(options):
+    """Trains on drawn shapes, evaluates, exports, and captions a picture with the one file."""
+    from sat_edge import Captioner as EdgeCaptioner
+    from sat_export import export_tflite
+
+    from sat_keras import datasets
+    from sat_keras.evaluation import evaluate
+    from sat_keras.run import load_run, train
+    from sat_keras.run_config import RunConfig
+    from sat_keras.visualize import save_attention
+
+    began = time.monotonic()
+    out = Path(options.out)
+    config = RunConfig(**DEMO)
+    _say("1/5 drawing 5,000 pictures")
+    builder = datasets.build_records("shapes", out / "records")
+    _say(f"2/5 training for {config.epochs} epochs")
+    train(out, config, builder, out / "annotations", verbose=_verbosity())
+    captioner = load_run(out)
+    _say("3/5 captioning the test split")
+    scores, _ = evaluate(captioner.caption, builder, "test")
+    _say("4/5 exporting")
+    with atomic_output(out / "captioner.keras") as temporary:
+        captioner.save(temporary)
+    export_tflite(captioner, out / "captioner.tflite", trained_on="shapes")
+    _say("5/5 captioning a picture with the exported file")
+    _, encoded, record = next(datasets.read_photos(builder, "test", first=DEMO_PICTURE))
+    picture = out / "picture.png"
+    with atomic_output(picture) as temporary:
+        temporary.write_bytes(encoded)
+    caption = EdgeCaptioner(out / "captioner.tflite").caption(picture)
+    save_attention(picture, caption, out / "attention.png")
+    return {
+        **scores,
+        "caption": caption.text,
+        "reference": record["captions"][0],
+        "attention": str(out / "attention.png"),
+        "file": str(out / "captioner.tflite"),
+        "minutes": (time.monotonic() - began) / 60,
+    }, DONE
+
+
+def prepare(options):
+    """Builds a data set's records and the annotations of every photo."""
+    from sat_keras.annotation_cache import build_annotation_cache
+    from sat_keras.datasets import SPLITS
+    from sat_keras.run import load_encoder
+    from sat_keras.run_config import RunConfig
+
+    config = RunConfig(**_given(options, RunConfig))
+    builder = _records(options)
+    encoder = load_encoder(config, config.encoder_weights)
+    result = {}
+    for split in SPLITS:
+        cache = build_annotation_cache(
+            _annotations(options), builder, split, encoder, pixels=config.train_encoder
+        )
+        result[split] = f"{len(cache)} photos, {cache.directory}"
+    return result, DONE
+
+
+def train(options):
+    """Trains a captioner into a run folder."""
+    from sat_keras.run import train
+    from sat_keras.run_config import RunConfig
+
+    given = _given(options, RunConfig)
+    if options.resume:
+        config = RunConfig.load(options.out)
+        changed = [name for name, value in given.items() if getattr(config, name) != value]
+        if changed:
+            raise InputError(f"{options.out}: was begun with another {changed[0]}; leave it out")
+    else:
+        config = RunConfig(**given)
+        if (Path(options.out) / "config.json").exists():
+            raise InputError(f"{options.out}: a run is there; --resume it or name another folder")
+    builder = _records(options)
+    history = train(
+        options.out, config, builder, _annotations(options), options.resume, _verbosity()
+    )
+    return {"run": options.out, **history[-1]}, DONE
+
+
+def evaluate(options):
+    """Captions a split and scores the captions."""
+    from sat_keras.evaluation import evaluate
+
+    builder = _records(options)
+    scores, captions = evaluate(_captioner(options.model), builder, options.split, options.limit)
+    result = {"model": options.model, "dataset": options.dataset, "split": options.split, **scores}
+    return {**result, "captions": captions} if options.json else result, DONE
+
+
+def caption(options):
+    """Captions photos."""
+    captioner = _captioner(options.model)
+    names = Counter(Path(photo).name for photo in options.photos)
+    if options.attention and max(names.values()) > 1:
+        raise InputError(f"two photos are named {names.most_common(1)[0][0]}: caption them apart")
+    rows, status = [], DONE
+    for photo in options.photos:
+        try:
+            found = captioner([photo])[0]
+        except InputError as error:
+            status = _fail(error)  # the other photos still get their captions
+            continue
+        row = {"photo": photo, "caption": found.text, "log_prob": round(found.log_prob, 4)}
+        if options.attention:
+            from sat_keras.visualize import save_attention
+
+            picture = Path(options.attention) / f"{Path(photo).name}.png"
+            save_attention(photo, found, picture)
+            row["attention"] = str(picture)
+        rows.append(row)
+    return {"captions": rows}, status
+
+
+def export(options):
+    """Writes a run as one .tflite file."""
+    from sat_export import export_tflite
+
+    from sat_keras.run import load_run
+    from sat_keras.run_config import RunConfig
+
+    config = RunConfig.load(options.run)
+    size = export_tflite(load_run(options.run), options.out, options.quantize, config.dataset)
+    return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
+
+
+# === What verbs share ===
+
+
+def _records(options):
+    from sat_keras.datasets import build_records
+
+    return build_records(options.dataset, Path(options.cache) / "records", options.data_dir)
+
+
+def _annotations(options):
+    return Path(options.cache) / "annotations"
+
+
+def _captioner(path):
+    """A callable, list of photos to list of `Caption`, of a run folder or a .tflite file."""
+    if Path(path).suffix == ".tflite":
+        from sat_edge import Captioner
+
+        captioner = Captioner(path)
+        return lambda photos: [captioner.caption(photo) for photo in photos]
+    from sat_keras.run import load_run
+
+    return load_run(path).caption
+
+
+def _verbosity():
+    return 1 if sys.stderr.isatty() else 2
+
+
+def _given(options, config_class):
+    """The settings that the command line names, the others keep their defaults."""
+    names = {field.name for field in dataclasses.fields(config_class)}
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+# === Options ===
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="sat-keras", description="Image captioning with visual attention."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = _add_verb(verbs, demo)
+    verb.add_argument("--out", default="demo", help="folder for all it makes (default: demo)")
+
+    verb = _add_verb(verbs, prepare)
+    _add_dataset(verb)
+    _add_settings(verb)
+
+    verb = _add_verb(verbs, train, "stopped; --resume goes on after the last complete epoch")
+    _add_dataset(verb)
+    verb.add_argument("--out", required=True, metavar="RUN", help="the run folder")
+    verb.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    _add_settings(verb)
+
+    verb = _add_verb(verbs, evaluate)
+    verb.add_argument("model", metavar="RUN|FILE.tflite")
+    _add_dataset(verb)
+    verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    verb.add_argument("--limit", type=int, metavar="N", help="only the first N photos")
+
+    verb = _add_verb(verbs, caption)
+    verb.add_argument("model", metavar="RUN|FILE.tflite")
+    verb.add_argument("photos", nargs="+", metavar="PHOTO")
+    verb.add_argument("--attention", metavar="DIR", help="write an attention picture a photo")
+
+    verb = _add_verb(verbs, export)
+    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("--quantize", default="none", choices=("none", "float16", "dynamic"))
+    verb.add_argument("--out", required=True, metavar="FILE.tflite")
+    return parser
+
+
+def _add_verb(verbs, function, when_stopped="stopped"):
+    verb = verbs.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+    verb.set_defaults(verb=function, when_stopped=when_stopped)
+    verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return verb
+
+
+def _add_dataset(verb):
+    verb.add_argument("dataset", metavar="DATASET", help="shapes or flickr8k")
+    verb.add_argument("--data-dir", metavar="DIR", help="where the data set's own files are")
+    verb.add_argument(
+        "--cache",
+        metavar="DIR",
+        default=os.environ.get("SAT_KERAS_CACHE", str(Path.home() / ".cache" / "sat_keras")),
+        help="where records and annotations are kept (default: %(default)s)",
+    )
+
+
+def _add_settings(verb):
+    """One option for each field of `RunConfig`: its defaults are the command line's."""
+    from sat_keras.run_config import RunConfig
+
+    group = verb.add_argument_group("settings")
+    for field in dataclasses.fields(RunConfig):
+        if field.name == "dataset":
+            continue
+        option = "--" + field.name.replace("_", "-")
+        common = {"default": argparse.SUPPRESS, "help": f"default: {field.default}"}
+        if field.type is bool:
+            group.add_argument(option, action=argparse.BooleanOptionalAction, **common)
+        else:
+            kind = field.type if isinstance(field.type, type) else str  # str | None
+            group.add_argument(option, type=kind, metavar=kind.__name__.upper(), **common)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

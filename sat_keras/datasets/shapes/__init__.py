@@ -1,0 +1,1 @@
+"""Drawn scenes with captions and the box of every object that a caption names."""

@@ -1,0 +1,60 @@
+import io
+
+from sat_edge.photo import open_photo
+from tqdm import tqdm
+
+from sat_keras import datasets
+from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
+from sat_keras.metrics import bleu, grounding
+
+_BATCH = 32
+
+
+def evaluate(caption, builder, split, limit=None):
+    """Captions every photo of a split and scores the captions.
+
+    Args:
+        caption: callable, list of `PIL.Image.Image` to list of `Caption`.
+        builder: TFDS builder with its records made.
+        split: str.
+        limit: int. Only so many photos. Defaults to `None`: all.
+    Returns:
+        `(scores, captions)`: a dict of BLEU-1 to BLEU-4 and, where the data set knows boxes, of
+        grounding, all 0..1, and the number of `photos`; and `{"filename", "caption"}` a photo.
+    """
+    captions, records = [], []
+    count = min(
+        limit or builder.info.splits[split].num_examples, builder.info.splits[split].num_examples
+    )
+    batch = []
+    with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
+        for name, encoded, record in datasets.read_photos(builder, split):
+            batch.append(open_photo(io.BytesIO(encoded), name))
+            records.append(record)
+            if len(batch) == _BATCH or len(records) == count:
+                captions += caption(batch)
+                progress.update(len(batch))
+                batch = []
+            if len(records) == count:
+                break
+    scores = bleu([each.text for each in captions], [each["captions"] for each in records])
+    if "objects" in records[0]:
+        scores |= _shapes_grounding(captions, records)
+    return {**scores, "photos": count}, [
+        {"filename": record["filename"], "caption": each.text}
+        for record, each in zip(records, captions, strict=True)
+    ]
+
+
+def _shapes_grounding(captions, records):
+    """Means over all content words of all captions; see `metrics.grounding`."""
+    totals, words = {}, 0
+    for caption, record in zip(captions, records, strict=True):
+        objects = [SceneObject(**each) for each in record["objects"]]
+        named = named_objects(caption.words, objects)
+        content = [i for i, each in enumerate(named) if each is not None]
+        boxes = [objects[named[i]].box if named[i] >= 0 else None for i in content]
+        for name, value in grounding(caption.attention[content], boxes).items():
+            totals[name] = totals.get(name, 0.0) + value
+        words += len(content)
+    return {f"grounding_{name}": value / max(words, 1) for name, value in totals.items()}

@@ -1,0 +1,21 @@
+"""The parts of the attention decoder, one equation a file.
+
+Dimensions, here and everywhere: B batch, L locations, D annotation size, E embedding size,
+H LSTM units, A attention size, T caption length, V vocabulary size.
+"""
+
+from sat_keras.layers.additive_scorer import AdditiveScorer
+from sat_keras.layers.attention_decoder import AttentionDecoder
+from sat_keras.layers.attention_lstm_cell import AttentionLSTMCell
+from sat_keras.layers.deep_output import DeepOutput
+from sat_keras.layers.initial_state import InitialState
+from sat_keras.layers.soft_selection import SoftSelection
+
+__all__ = [
+    "AdditiveScorer",
+    "AttentionDecoder",
+    "AttentionLSTMCell",
+    "DeepOutput",
+    "InitialState",
+    "SoftSelection",
+]

@@ -1,0 +1,121 @@
+import keras
+import tensorflow as tf
+from keras import ops
+from keras.layers import Dropout, Embedding
+
+from sat_keras.layers.deep_output import DeepOutput
+from sat_keras.layers.initial_state import InitialState
+
+
+@keras.saving.register_keras_serializable("sat_keras")
+class AttentionDecoder(keras.layers.Layer):
+    """Words from annotations: embedding, `AttentionLSTMCell`, `DeepOutput`, `InitialState`.
+
+    `start` and `step` are the contract that every way of decoding uses; `call` runs the same
+    layers over known captions (teacher forcing), with all that no state enters (embeddings, their
+    gate inputs, the vocabulary's logits) as one matrix product outside the loop.
+
+    Args:
+        vocabulary_size: int V.
+        cell: `AttentionLSTMCell`.
+        embedding_size: int E. Defaults to `512`.
+        dropout: float. Share dropped, in training, of embeddings and in `DeepOutput`.
+            Defaults to `0.5`.
+    Call arguments:
+        annotations: float tensor `(B, L, D)`.
+        tokens: int tensor `(B, T)`, the words before each word to predict: `<start>` first.
+    Returns:
+        `logits` float32 `(B, T, V)` and `alphas` float32 `(B, T, L)`.
+    Reference:
+        Xu et al., 2015, arXiv 1502.03044, section 3.1.2.
+    """
+
+    def __init__(self, vocabulary_size, cell, embedding_size=512, dropout=0.5, **kwargs):
+        super().__init__(**kwargs)
+        # === Layers ===
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.dropout = dropout
+        self.cell = cell
+        self.embedding = Embedding(vocabulary_size, embedding_size, name="E")
+        self.embedding_dropout = Dropout(dropout)
+        self.initial_state = InitialState(cell.units)
+        self.deep_output = DeepOutput(vocabulary_size, dropout)
+
+    def build(self, annotations_shape):
+        self.embedding.build(None)
+        self.initial_state.build(annotations_shape)
+        self.cell.build(annotations_shape, self.embedding_size)
+        self.deep_output.build(
+            (None, self.cell.units), (None, annotations_shape[-1]), (None, self.embedding_size)
+        )
+        self.built = True
+
+    def start(self, annotations):
+        """What decoding one batch of pictures begins with.
+
+        Args:
+            annotations: float tensor `(B, L, D)`.
+        Returns:
+            `memory`, the tensors that stay the same at every step (annotations and their
+            projection), and the first `state` `(h_0, c_0)`.
+        """
+        annotations = ops.cast(annotations, self.compute_dtype)
+        memory = (annotations, self.cell.project_annotations(annotations))
+        return memory, self.initial_state(annotations)
+
+    def step(self, token, state, memory):
+        """One word further.
+
+        Args:
+            token: int tensor `(B,)`, the previous word.
+            state: tuple `(h, c)`.
+            memory: as `start` returned it.
+        Returns:
+            `logits` float32 `(B, V)`, the new `state`, `alphas` float32 `(B, L)`.
+        """
+        words = self.embedding(token)  # (B, E)
+        state, context, alphas = self.cell(self.cell.project_words(words), state, *memory)
+        logits = self.deep_output(state[0], context, words)  # (B, V)
+        return logits, state, alphas
+
+    def call(self, annotations, tokens, training=False):
+        memory, state = self.start(annotations)
+        words = self.embedding_dropout(self.embedding(tokens), training=training)  # (B, T, E)
+        word_gates = self.cell.project_words(words)  # (B, T, 4H)
+        h, context, alphas = self._unroll(word_gates, state, memory)
+        logits = self.deep_output(h, context, words, training=training)  # (B, T, V)
+        return logits, alphas
+
+    def _unroll(self, word_gates, state, memory):
+        """The cell over all T steps: h `(B, T, H)`, context `(B, T, D)`, alphas `(B, T, L)`."""
+        word_gates = tf.transpose(word_gates, (1, 0, 2))  # (T, B, 4H)
+        steps = tf.shape(word_gates)[0]
+
+        def body(t, state, outputs):
+            state, context, alphas = self.cell(word_gates[t], state, *memory)
+            step_outputs = (state[0], context, alphas)
+            outputs = [array.write(t, x) for array, x in zip(outputs, step_outputs, strict=True)]
+            return t + 1, state, outputs
+
+        dtypes = (self.compute_dtype, self.compute_dtype, "float32")
+        arrays = [tf.TensorArray(dtype, size=steps) for dtype in dtypes]
+        _, _, outputs = tf.while_loop(
+            lambda t, *_: t < steps, body, (0, state, arrays), maximum_iterations=steps
+        )
+        return [tf.transpose(array.stack(), (1, 0, 2)) for array in outputs]
+
+    # === Config ===
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "embedding_size": self.embedding_size,
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**config)

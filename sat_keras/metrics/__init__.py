@@ -1,0 +1,6 @@
+"""How good captions are. No TensorFlow here."""
+
+from sat_keras.metrics.bleu import bleu
+from sat_keras.metrics.grounding import grounding
+
+__all__ = ["bleu", "grounding"]

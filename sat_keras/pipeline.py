@@ -1,0 +1,103 @@
+"""Caption records to batches for `fit`."""
+
+import itertools
+import math
+
+import numpy as np
+import tensorflow as tf
+from sat_edge.caption import PAD
+
+
+def batches(
+    cache,
+    vocabulary,
+    batch_size=64,
+    captions_per_photo=1,
+    max_length=20,
+    shuffle=True,
+    seed=0,
+    first_epoch=0,
+):
+    """Batches `(x, tokens, mask)`, captions of like length together.
+
+    Each time it is gone through it is one epoch in a new order, which `seed` and the number of the
+    epoch decide. In memory are the captions' ids and a few batches; `x` is read from disk.
+
+    Args:
+        cache: `AnnotationCache`.
+        vocabulary: `Vocabulary`.
+        batch_size: int B, captions. Defaults to `64`.
+        captions_per_photo: int C, a divisor of B. With 1 every caption comes with its photo, and
+            an epoch is all captions. With more, every photo comes with C of its captions, drawn
+            anew each epoch: an encoder that learns then sees a photo once where it would see it
+            C times. Defaults to `1`.
+        max_length: int. Captions are cut to so many words, `<end>` included. Defaults to `20`.
+        shuffle: bool. Defaults to `True`.
+        seed: int. Defaults to `0`.
+        first_epoch: int. The epoch to begin with, for a resumed run. Defaults to `0`.
+    Returns:
+        `tf.data.Dataset` of `x`, `(B / C, L, D)` float16 or `(B / C, H, W, 3)` uint8; `tokens`
+        int32 `(B, T + 1)`, `<start>` first, the C captions of a photo one after the other; `mask`
+        float32 `(B, T)`, 1 where `tokens[:, 1:]` is a word or `<end>`. T differs from batch to
+        batch; the last batch may be smaller.
+    """
+    first_caption, tokens, lengths = _encode_captions(cache.records, vocabulary, max_length)
+    photo_of = np.repeat(np.arange(len(cache)), np.diff(first_caption))  # (N,)
+    photos_per_batch = batch_size // captions_per_photo
+    rows = len(cache) if captions_per_photo > 1 else len(lengths)
+    epochs = itertools.count(first_epoch)
+
+    def epoch_batches():
+        """One epoch: for each batch, its captions `(B / C, C)`."""
+        rng = np.random.default_rng([seed, next(epochs)])
+        if captions_per_photo > 1:
+            drawn = [
+                np.resize(rng.permutation(np.arange(*span)), captions_per_photo)
+                for span in itertools.pairwise(first_caption)
+            ]
+            groups = np.stack(drawn)
+        else:
+            groups = np.arange(len(lengths))[:, None]
+        if shuffle:
+            groups = rng.permutation(groups)
+        groups = groups[np.argsort(lengths[groups].max(axis=1), kind="stable")]
+        starts = np.arange(0, rows, photos_per_batch)
+        if shuffle:
+            starts = rng.permutation(starts)
+        for start in starts:
+            yield groups[start : start + photos_per_batch]
+
+    def load(groups):
+        captions = groups.ravel()
+        batch = tokens[captions, : lengths[captions].max()]  # (B, T + 1)
+        mask = (batch[:, 1:] != PAD).astype("float32")  # (B, T)
+        return cache.read(photo_of[groups[:, 0]]), batch, mask
+
+    def load_tensors(groups):
+        x, batch, mask = tf.numpy_function(load, [groups], [cache.dtype, tf.int32, tf.float32])
+        return (
+            tf.ensure_shape(x, (None, *cache.row_shape)),
+            tf.ensure_shape(batch, (None, None)),
+            tf.ensure_shape(mask, (None, None)),
+        )
+
+    dataset = tf.data.Dataset.from_generator(
+        epoch_batches, output_signature=tf.TensorSpec((None, captions_per_photo), tf.int64)
+    )
+    dataset = dataset.map(load_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(math.ceil(rows / photos_per_batch))
+    )
+
+
+def _encode_captions(records, vocabulary, max_length):
+    """Of all N captions: where each photo's begin (and N), ids `(N, max_length + 1)`, lengths."""
+    encoded, first_caption = [], [0]
+    for record in records:
+        encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
+        first_caption.append(len(encoded))
+    lengths = np.array([len(ids) for ids in encoded])  # (N,)
+    tokens = np.full((len(encoded), max_length + 1), PAD, "int32")
+    for row, ids in enumerate(encoded):
+        tokens[row, : len(ids)] = ids
+    return first_caption, tokens, lengths

@@ -1,0 +1,60 @@
+"""Attention pictures: for each word of a caption, where the model looked."""
+
+import math
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sat_edge.photo import open_photo
+
+from sat_keras.files import atomic_output
+
+_COLUMNS = 5
+_DARKEST = 0.25  # of the photo's brightness, where attention is none
+
+
+def attention_figure(photo, caption):
+    """One panel with the photo, then one a word with its attention laid over the photo.
+
+    Weights are drawn from nothing (dark) to the word's highest (full light and colour), upsampled
+    bicubically to the photo's size; the share in each title is the highest weight itself.
+
+    Args:
+        photo: as `sat_edge.open_photo` takes it.
+        caption: `Caption`, from a Keras model or from `sat_edge`.
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    image = open_photo(photo)
+    image.thumbnail((640, 640))
+    panels = len(caption.words) + 1
+    rows = math.ceil(panels / _COLUMNS)
+    height = 2.4 * image.height / image.width + 0.45  # inches
+    figure = Figure(figsize=(2.4 * _COLUMNS, height * rows + 0.4), layout="constrained")
+    figure.suptitle(caption.text)
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for each in axes:
+        each.set_axis_off()
+    axes[0].imshow(image)
+    axes[0].set_title("photo", fontsize=10)
+    for axis, word, weights in zip(axes[1:], caption.words, caption.attention, strict=False):
+        axis.imshow(overlay(image, weights))
+        axis.set_title(f"{word}  ({weights.max():.0%})", fontsize=10)
+    return figure
+
+
+def overlay(image, weights):
+    """One word's weights `(rows, columns)` over a PIL image, a uint8 array `(height, width, 3)`."""
+    heat = Image.fromarray((weights / weights.max()).astype("float32"))
+    heat = np.asarray(heat.resize(image.size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+    color = matplotlib.colormaps["inferno"](heat[..., 0])[..., :3] * 255  # (height, width, 3)
+    lit = np.asarray(image) * (_DARKEST + (1 - _DARKEST) * heat)
+    return (0.65 * lit + 0.35 * color * heat + 0.35 * lit * (1 - heat)).astype("uint8")
+
+
+def save_attention(photo, caption, path):
+    """Writes `attention_figure` to `path` (.png, .svg, .pdf, ...)."""
+    figure = attention_figure(photo, caption)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, dpi=100)
