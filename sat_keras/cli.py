@@ -15,6 +15,7 @@ from sat_edge.errors import InputError
 
 from sat_keras import missing_package
 from sat_keras.files import atomic_output
+from sat_keras.memory import keep_freed_memory
 
 DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 
@@ -49,6 +50,7 @@ def main(arguments=None):
         The exit status: 0 done, 1 failed; wrong usage exits with 2.
     """
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     status = DONE

@@ -24,7 +24,7 @@ def atomic_output(path):
                 os.fsync(file.fileno())  # a full disk shows itself here at the latest
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -45,7 +45,8 @@ class AttentionDecoder(keras.layers.Layer):
     def build(self, annotations_shape):
         self.embedding.build(None)
         self.initial_state.build(annotations_shape)
-        self.cell.build(annotations_shape, self.embedding_size)
+        if not self.cell.built:  # a cell that came out of a configuration is
+            self.cell.build(annotations_shape, self.embedding_size)
         self.deep_output.build(
             (None, self.cell.units), (None, annotations_shape[-1]), (None, self.embedding_size)
         )

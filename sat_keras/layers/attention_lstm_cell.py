@@ -54,7 +54,8 @@ class AttentionLSTMCell(keras.layers.Layer):
         self.beta = Dense(1, activation="sigmoid", name="W_beta")
 
     def build(self, annotations_shape, word_size):
-        self.scorer.build(annotations_shape, self.units)
+        if not self.scorer.built:  # a scorer that came out of a configuration is
+            self.scorer.build(annotations_shape, self.units)
         self.word_gates.build((None, word_size))
         self.state_gates.build((None, self.units))
         self.context_gates.build((None, annotations_shape[-1]))

@@ -30,7 +30,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://hockenmaier.cs.illinois.edu/8k-pictures.html",
             citation="""
             @article{hodosh2013framing,
-              title={Framing Image Description as a Ranking Task: Data, Models and Evaluation Metrics},
+              title={Framing Image Description as a Ranking Task},
               author={Hodosh, Micah and Young, Peter and Hockenmaier, Julia},
               journal={Journal of Artificial Intelligence Research}, volume={47}, year={2013}
             }""",

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 IMAGE_SIZE = 112  # pixels, square
-SIZES = {"small": (20, 26), "large": (36, 46)}  # width in pixels, from and to
+SIZES = {"small": (22, 28), "large": (40, 48)}  # width in pixels, from and to
 COLORS = {
     "red": (214, 40, 40),
     "green": (46, 160, 67),
@@ -61,8 +61,8 @@ class SceneObject:
     shape: str
     box: tuple[float, float, float, float]
 
-    def phrase(self):
-        return f"a {self.size} {self.color} {self.shape}"
+    def phrase(self, sized):
+        return f"a {self.size} {self.color} {self.shape}" if sized else f"a {self.color} {self.shape}"
 
 
 def draw_scene(seed):
@@ -139,13 +139,16 @@ def _apart(a, b, margin):
 
 
 def _describe(rng, objects):
-    parts = dict(zip("abc", (each.phrase() for each in objects), strict=False))
-    if len(objects) == 2:
-        parts["relation"] = _relation(*objects)
-        parts["inverse"] = INVERSE[parts["relation"]]
     wordings = WORDINGS[len(objects)]
-    chosen = rng.choice(len(wordings), CAPTIONS, replace=False)
-    return [wordings[i].format(**parts) for i in chosen]
+    captions = []
+    for i in rng.choice(len(wordings), CAPTIONS, replace=False):
+        sized = rng.random() < 0.5
+        parts = {name: each.phrase(sized) for name, each in zip("abc", objects, strict=False)}
+        if len(objects) == 2:
+            parts["relation"] = _relation(*objects)
+            parts["inverse"] = INVERSE[parts["relation"]]
+        captions.append(wordings[i].format(**parts))
+    return captions
 
 
 def _relation(a, b):
@@ -174,7 +177,7 @@ def _render(rng, objects):
 
 
 def _texture(rng):
-    """A background of two close muted colours: stripes, checks, dots, a gradient, or grain."""
+    """A background of two close greyish colours: stripes, checks, dots, a gradient, or grain."""
     y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
     period = int(rng.integers(8, 20))
     angle = rng.uniform(0, np.pi)
@@ -187,12 +190,11 @@ def _texture(rng):
         rng.random((IMAGE_SIZE, IMAGE_SIZE)),
     )
     pattern = patterns[rng.integers(len(patterns))][:, :, None]
-    first = rng.integers(100, 190, size=3)
-    second = first + rng.integers(-30, 31, size=3)
+    first = rng.integers(100, 170) + rng.integers(-12, 13, size=3)
+    second = first + rng.integers(-25, 26)
     grain = rng.normal(0, 4, (IMAGE_SIZE, IMAGE_SIZE, 3))
-    return Image.fromarray(
-        (first + (second - first) * pattern + grain).clip(0, 255).astype("uint8")
-    )
+    pixels = first + (second - first) * pattern + grain  # (height, width, 3)
+    return Image.fromarray(pixels.clip(0, 255).astype("uint8"))
 
 
 def _star_outline(points=5, inner=0.42):

@@ -1,0 +1,94 @@
+"""What tests share: a tiny data set in Flickr8k's layout, a tiny captioner, the real material."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CAPTIONS = (
+    "A red square on grey .",
+    "The square is red .",
+    "A big red square .",
+    "There is a red square .",
+    "One red square in the middle .",
+)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real photos, weights and gold metrics; skips where there is none."""
+    path = os.environ.get("SAT_KERAS_SHARED") or Path(__file__).parents[2] / "shared"
+    if not (Path(path) / "weights").is_dir():
+        pytest.skip(f"no shared material at {path}; set SAT_KERAS_SHARED")
+    return Path(path)
+
+
+def write_flickr8k(directory, photos=6):
+    """A data set in Flickr8k's official layout: coloured squares, five captions each."""
+    folder = directory / "Flicker8k_Dataset"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(photos):
+        color = ("red", "green", "blue")[i % 3]
+        pixels = rng.integers(90, 110, (48, 64, 3), dtype="uint8")
+        pixels[12:36, 16:48] = np.eye(3, dtype="uint8")[i % 3] * 220
+        Image.fromarray(pixels).save(folder / f"{i}.jpg")
+        lines += [f"{i}.jpg#{n}\t{c.replace('red', color)}" for n, c in enumerate(CAPTIONS)]
+    (directory / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
+    names = [f"{i}.jpg" for i in range(photos)]
+    splits = {"train": names[:-2], "dev": names[-2:-1], "test": names[-1:]}
+    for split, listed in splits.items():
+        (directory / f"Flickr_8k.{split}Images.txt").write_text("\n".join(listed) + "\n")
+    return directory
+
+
+@pytest.fixture
+def flickr8k(tmp_path):
+    return write_flickr8k(tmp_path / "flickr8k")
+
+
+@pytest.fixture(scope="session")
+def vocabulary():
+    from sat_keras import Vocabulary
+
+    return Vocabulary.from_captions(CAPTIONS)
+
+
+@pytest.fixture(scope="session")
+def captioner(vocabulary):
+    """Untrained, with a 2 x 2 grid, small enough to export in seconds."""
+    import keras
+
+    from sat_keras import Captioner, encoders
+
+    keras.utils.set_random_seed(3)
+    encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 64), layer="conv_pw_11_relu")
+    model = Captioner(
+        encoder, vocabulary, units=16, embedding_size=12, attention_size=8, max_length=7
+    )
+    # Untrained logits are all alike; larger ones make the greedy choice clear-cut.
+    kernel = model.decoder.deep_output.project_word.kernel
+    kernel.assign(kernel * 20)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tflite_file(captioner, tmp_path_factory):
+    from sat_export import export_tflite
+
+    path = tmp_path_factory.mktemp("export") / "captioner.tflite"
+    export_tflite(captioner, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Eight random photos of odd sizes."""
+    rng = np.random.default_rng(1)
+    sizes = [(40, 30), (64, 32), (100, 90), (31, 77), (64, 64), (5, 200), (300, 200), (33, 34)]
+    return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype="uint8")) for w, h in sizes]

@@ -1,0 +1,190 @@
+"""The command as people use it: results, exit statuses, one-line errors, nothing half-written."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sat_keras import cli
+
+TINY = (
+    "--encoder mobilenet --alpha 0.25 --layer conv_pw_11_relu --image-size 32 --units 8 "
+    "--embedding-size 8 --attention-size 8 --batch-size 8 --min-count 1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on six tiny photos, its cache, and its exported file."""
+    from tests_support import write_flickr8k
+
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_flickr8k(folder / "flickr8k")
+    places = ["--data-dir", str(data), "--cache", str(folder / "cache")]
+    run = str(folder / "run")
+    assert cli.main(["train", "flickr8k", "--out", run, "--epochs", "2", *places, *TINY]) == 0
+    assert cli.main(["export", run, "--out", str(folder / "captioner.tflite")]) == 0
+    return {"folder": folder, "run": run, "tflite": str(folder / "captioner.tflite"), "places": places}
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype="uint8")).save(path)
+    return str(path)
+
+
+def fails(capsys, arguments, says, status=1):
+    assert cli.main([str(each) for each in arguments]) == status
+    error = [each for each in capsys.readouterr().err.splitlines() if each.startswith("sat-keras:")]
+    assert len(error) == 1
+    assert says in error[0]
+
+
+def test_help_names_every_verb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in "demo prepare train evaluate caption export".split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["train", "shapes"], ["export", "run", "--quantize", "int1", "--out", "x"]]
+)
+def test_wrong_usage(arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+
+
+def test_prepare_then_train_uses_the_cache(flickr8k, tmp_path, capsys):
+    places = ["--data-dir", str(flickr8k), "--cache", str(tmp_path / "cache")]
+    tiny = TINY[:8]
+    assert cli.main(["prepare", "flickr8k", "--json", *places, *tiny]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["train"].startswith("4 photos, ")
+    assert len(list((tmp_path / "cache" / "annotations").iterdir())) == 3
+
+
+def test_caption_in_json_is_one_object(trained, photo, capsys):
+    answers = []
+    for model in (trained["run"], trained["tflite"]):
+        assert cli.main(["caption", model, photo, "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["captions"]
+        assert row["photo"] == photo
+        answers.append(row)
+    assert answers[0]["caption"] == answers[1]["caption"]
+    assert answers[0]["log_prob"] == pytest.approx(answers[1]["log_prob"], abs=1e-3)
+
+
+def test_attention_pictures(trained, photo, tmp_path):
+    assert cli.main(["caption", trained["tflite"], photo, "--attention", str(tmp_path / "a")]) == 0
+    assert [each.name for each in (tmp_path / "a").iterdir()] == ["photo.png.png"]
+
+
+def test_evaluate_run_and_file_alike(trained, capsys):
+    results = []
+    for model in (trained["run"], trained["tflite"]):
+        arguments = ["evaluate", model, "flickr8k", "--split", "train", "--json"]
+        assert cli.main([*arguments, *trained["places"]]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["photos"] == 4
+    assert results[0]["captions"] == results[1]["captions"]
+    assert results[0]["BLEU-4"] == results[1]["BLEU-4"]
+
+
+def test_one_bad_photo_does_not_lose_the_others(trained, photo, tmp_path, capsys):
+    (tmp_path / "text.jpg").write_text("no photo")
+    arguments = ["caption", trained["tflite"], str(tmp_path / "text.jpg"), photo, "--json"]
+    assert cli.main(arguments) == 1
+    captured = capsys.readouterr()
+    assert [row["photo"] for row in json.loads(captured.out)["captions"]] == [photo]
+    assert "text.jpg: not a picture" in captured.err
+
+
+def test_what_is_no_model(tmp_path, photo, capsys):
+    fails(capsys, ["caption", tmp_path, photo], "not a run folder")
+    fails(capsys, ["caption", tmp_path / "x.tflite", photo], "x.tflite: no such file")
+    fails(capsys, ["export", tmp_path, "--out", tmp_path / "y.tflite"], "not a run folder")
+    assert not (tmp_path / "y.tflite").exists()
+
+
+def test_data_set_errors(tmp_path, flickr8k, capsys):
+    cache = ["--cache", tmp_path / "cache"]
+    fails(capsys, ["prepare", "flickr9k", *cache], "unknown data set 'flickr9k'")
+    fails(capsys, ["prepare", "flickr8k", *cache], "--data-dir")
+    with open(flickr8k / "Flickr8k.token.txt", "a") as file:
+        file.write("broken line\n")
+    fails(
+        capsys,
+        ["prepare", "flickr8k", "--data-dir", flickr8k, *cache],
+        "Flickr8k.token.txt, line 31: not of the form",
+    )
+    assert not list((tmp_path / "cache" / "records").glob("flickr8k/1*"))
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(trained, capsys):
+    again = ["train", "flickr8k", "--out", trained["run"], *trained["places"]]
+    fails(capsys, again, "a run is there; --resume it")
+    fails(capsys, [*again, "--resume", "--units", "9"], "another units")
+
+
+def test_missing_package_is_named_with_its_install_command(monkeypatch, photo, capsys):
+    monkeypatch.setitem(sys.modules, "sat_edge.captioner", None)
+    monkeypatch.delitem(sys.modules, "sat_edge", raising=False)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.delitem(sys.modules, "sat_edge.captioner")
+    fails(capsys, ["caption", "x.tflite", photo], "pip install 'sat-keras[edge]'")
+
+
+def start_training(folder, *options):
+    arguments = [sys.executable, "-m", "sat_keras.cli", "train", "flickr8k", "--out"]
+    arguments += [str(folder / "run"), "--data-dir", str(folder / "flickr8k")]
+    arguments += ["--cache", str(folder / "cache"), *TINY, *options]
+    return subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_ctrl_c_in_training_leaves_a_run_that_resumes(flickr8k, tmp_path):
+    training = start_training(tmp_path, "--epochs", "100000")
+    checkpoint = tmp_path / "run" / "checkpoint.keras"
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    os.killpg(training.pid, signal.SIGINT)
+    out, error = training.communicate(timeout=60)
+    assert training.returncode == 1, error
+    last = error.strip().splitlines()[-1]
+    assert last == "sat-keras: stopped; --resume goes on after the last complete epoch"
+    assert "Traceback" not in error
+    assert out == ""
+    from sat_keras.run import _load_checkpoint
+
+    _, history = _load_checkpoint(tmp_path / "run")
+    assert [each["epoch"] for each in history] == list(range(1, len(history) + 1))
+    assert not [each for each in (tmp_path / "run").iterdir() if each.name.startswith(".")]
+
+
+def test_full_disk_in_training(flickr8k, tmp_path, capsys):
+    """The checkpoint does not fit: one line, and no half-written file."""
+    arguments = ["train", "flickr8k", "--out", str(tmp_path / "run"), "--epochs", "1"]
+    arguments += ["--data-dir", str(flickr8k), "--cache", str(tmp_path / "cache"), *TINY]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+    try:
+        fails(capsys, arguments, "File too large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    left = {each.name for each in (tmp_path / "run").iterdir()}
+    assert left <= {"config.json", "vocabulary.txt", "log.csv", "tensorboard"}

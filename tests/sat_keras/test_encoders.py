@@ -1,0 +1,128 @@
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from sat_edge import InputError
+from sat_keras import encoders
+
+
+APPLICATIONS = keras.applications
+CASES = {
+    "mobilenet": (APPLICATIONS.MobileNet, APPLICATIONS.mobilenet, (2, 3), 256),
+    "mobilenet_v2": (APPLICATIONS.MobileNetV2, APPLICATIONS.mobilenet_v2, (2, 3), 1280),
+    "mobilenet_v3_small": (APPLICATIONS.MobileNetV3Small, APPLICATIONS.mobilenet_v3, (2, 3), 576),
+    "mobilenet_v3_large": (APPLICATIONS.MobileNetV3Large, APPLICATIONS.mobilenet_v3, (2, 3), 960),
+    "resnet50": (APPLICATIONS.ResNet50, APPLICATIONS.resnet50, (2, 3), 2048),
+    "vgg16": (APPLICATIONS.VGG16, APPLICATIONS.vgg16, (4, 6), 512),
+    "vgg19": (APPLICATIONS.VGG19, APPLICATIONS.vgg19, (4, 6), 512),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_annotations_are_the_network_s_grid_row_by_row(name):
+    build, module, grid, size = CASES[name]
+    options = {"alpha": 0.25} if name == "mobilenet" else {}
+    encoder = getattr(encoders, name)(image_size=(64, 96), **options)
+    assert encoder.grid == grid
+    assert encoder.output_shape == (None, grid[0] * grid[1], size)
+
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+    model = build(include_top=False, weights=None, input_shape=(64, 96, 3), **options)
+    last = {"vgg16": "block5_conv3", "vgg19": "block5_conv4"}.get(name, model.layers[-1].name)
+    model = keras.Model(model.input, model.get_layer(last).output)
+    model.set_weights(encoder.get_weights())
+    wanted = model(module.preprocess_input(images.copy()))  # Keras's own normalisation
+    scale = float(np.abs(wanted).max())
+    got = np.asarray(encoder(images))
+    np.testing.assert_allclose(got.reshape(wanted.shape), wanted, atol=1e-4 * scale)
+
+
+def test_any_layer_and_alpha():
+    encoder = encoders.mobilenet_v2(layer="block_6_expand_relu", alpha=0.35, image_size=(96, 96))
+    assert encoder.grid == (12, 12)
+
+
+def test_save_and_load(tmp_path):
+    encoder = encoders.mobilenet_v2(alpha=0.35, image_size=(64, 64))
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    np.testing.assert_array_equal(loaded(images), encoder(images))
+    assert loaded.digest() == encoder.digest()
+    assert loaded.grid == (2, 2)
+
+
+def test_digest_tells_encoders_apart():
+    build = encoders.mobilenet
+    one = build(alpha=0.25, image_size=(32, 32))
+    assert one.digest() != build(alpha=0.25, image_size=(32, 32)).digest()  # other weights
+    two = build(alpha=0.25, image_size=(32, 32), layer="conv_pw_13_relu")
+    two.set_weights(one.get_weights())
+    assert one.digest() != two.digest()
+
+
+@pytest.mark.parametrize(
+    "build, options, says",
+    [
+        (encoders.vgg16, {"alpha": 0.5}, "no width multiplier"),
+        (encoders.mobilenet, {"layer": "conv_pw_99"}, "unknown layer 'conv_pw_99': .*conv_pw_9"),
+        (encoders.mobilenet, {"weights": "none.h5"}, "none.h5: no such weights file"),
+    ],
+)
+def test_wrong_settings(build, options, says):
+    with pytest.raises(InputError, match=says):
+        build(image_size=(64, 64), **options)
+
+
+def test_unknown_encoder():
+    with pytest.raises(InputError, match="unknown encoder 'mobilenetv2': .*mobilenet_v2"):
+        encoders.Encoder("mobilenetv2")
+
+
+def test_weights_file_that_is_none(tmp_path):
+    (tmp_path / "weights.h5").write_text("not really")
+    with pytest.raises(InputError, match="weights.h5: not a Keras weights file"):
+        encoders.mobilenet(weights=tmp_path / "weights.h5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "key, build, options, file",
+    [
+        ("mobilenet_v1_075", encoders.mobilenet, {"alpha": 0.75}, "mobilenet_7_5_224_tf_no_top.h5"),
+        (
+            "mobilenet_v2_100",
+            encoders.mobilenet_v2,
+            {},
+            "mobilenet_v2_1.0_224_no_top_reconstructed.h5",
+        ),
+        (
+            "mobilenet_v2_035",
+            encoders.mobilenet_v2,
+            {"alpha": 0.35},
+            "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
+        ),
+    ],
+)
+def test_golden_features_of_real_photos(shared, key, build, options, file):
+    golden = np.load(shared / "weights" / "golden_features.npz")
+    folder = shared / "data" / "flickr8k" / "Flicker8k_Dataset"
+    images = np.stack([np.asarray(Image.open(folder / name)) for name in golden["files"]])
+    layers = {name.split("/")[1] for name in golden if name.startswith(f"{key}/")}
+    assert len(layers) == 2
+    for layer in layers:
+        encoder = build(layer=layer, weights=shared / "weights" / file, **options)
+        assert encoder.grid == tuple(golden[f"{key}/{layer}/grid"][:2])
+        mean = np.asarray(encoder(images.astype("float32"))).mean(axis=1)
+        np.testing.assert_allclose(mean, golden[f"{key}/{layer}/mean"], atol=5e-5)
+
+
+@pytest.mark.slow
+def test_weights_of_a_network_cut_short(shared):
+    path = shared / "weights" / "mobilenet_1_0_224_tf_upto_conv_pw_11_relu.h5"
+    assert encoders.mobilenet(layer="conv_pw_11_relu", weights=path).grid == (14, 14)
+    with pytest.raises(InputError, match="weights of conv_dw_12 are missing"):
+        encoders.mobilenet(weights=path)
+    with pytest.raises(InputError, match="another size"):
+        encoders.mobilenet(alpha=0.5, layer="conv_pw_11_relu", weights=path)

@@ -1,0 +1,23 @@
+import numpy as np
+
+from sat_keras import losses
+
+
+def test_cross_entropy_sums_the_words_of_each_caption():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 3, 5)).astype("float32")
+    tokens = np.array([[1, 4, 2], [3, 2, 0]])
+    mask = np.array([[1, 1, 1], [1, 1, 0]], "float32")
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    wanted = [
+        -np.log(p[0, 0, 1] * p[0, 1, 4] * p[0, 2, 2]),
+        -np.log(p[1, 0, 3] * p[1, 1, 2]),
+    ]
+    np.testing.assert_allclose(losses.cross_entropy(tokens, logits, mask), wanted, rtol=1e-5)
+
+
+def test_doubly_stochastic_counts_words_only():
+    alphas = np.array([[[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]]], "float32")
+    mask = np.array([[1, 1, 0]], "float32")
+    wanted = (1 - 0.75) ** 2 + (1 - 1.25) ** 2
+    np.testing.assert_allclose(losses.doubly_stochastic(alphas, mask), [wanted], rtol=1e-6)

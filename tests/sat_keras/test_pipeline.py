@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from sat_edge.caption import END, PAD, START
+from sat_keras.pipeline import batches
+
+
+class FakeCache:
+    """Twelve photos whose annotation is their number; photo i has captions of i % 4 + 1 words."""
+
+    row_shape, dtype = (1, 1), np.dtype("float16")
+
+    def __init__(self):
+        sentences = ["a", "a red", "a red square", "a red square on"]
+        self.records = [{"captions": [sentences[(i + n) % 4] for n in range(5)]} for i in range(12)]
+
+    def __len__(self):
+        return len(self.records)
+
+    def read(self, rows):
+        return np.asarray(rows, "float16")[:, None, None]
+
+
+def epoch(dataset):
+    return [[each.numpy() for each in batch] for batch in dataset]
+
+
+def flat(batch_list):
+    """All (photo, caption) pairs of an epoch, in order."""
+    return [
+        (int(x), tuple(row[row != PAD]))
+        for xs, tokens, _ in batch_list
+        for x, row in zip(np.repeat(xs.ravel(), len(tokens) // len(xs)), tokens, strict=True)
+    ]
+
+
+def pairs(cache, vocabulary):
+    return sorted(
+        (i, tuple(vocabulary.encode(caption)))
+        for i, record in enumerate(cache.records)
+        for caption in record["captions"]
+    )
+
+
+def test_an_epoch_is_every_caption_with_its_photo(vocabulary):
+    cache = FakeCache()
+    found = epoch(batches(cache, vocabulary, batch_size=8))
+    assert sorted(flat(found)) == pairs(cache, vocabulary)
+    assert len(batches(cache, vocabulary, batch_size=8)) == len(found) == 8
+
+
+def test_masks_and_lengths(vocabulary):
+    for _, tokens, mask in epoch(batches(FakeCache(), vocabulary, batch_size=8)):
+        assert (tokens[:, 0] == START).all()
+        np.testing.assert_array_equal(mask, tokens[:, 1:] != PAD)
+        assert (np.sort(tokens, 1)[:, -1] > 0).all()
+        assert ((tokens == END).sum(1) == 1).all()
+        lengths = (tokens != PAD).sum(1)
+        assert lengths.max() - lengths.min() <= 1  # like lengths together
+        assert tokens.shape[1] == lengths.max()
+
+
+def test_order_depends_on_seed_and_epoch_alone(vocabulary):
+    make = lambda **options: batches(FakeCache(), vocabulary, 8, **options)  # noqa: E731
+    dataset = make(seed=3)
+    first, second, third = (flat(epoch(dataset)) for _ in range(3))
+    assert first != second
+    again = make(seed=3)
+    assert flat(epoch(again)) == first
+    resumed = make(seed=3, first_epoch=2)
+    assert flat(epoch(resumed)) == third
+    assert flat(epoch(make(seed=4))) != first
+
+
+def test_unshuffled_order_stays(vocabulary):
+    dataset = batches(FakeCache(), vocabulary, 8, shuffle=False)
+    assert flat(epoch(dataset)) == flat(epoch(dataset))
+
+
+def test_several_captions_a_photo(vocabulary):
+    cache = FakeCache()
+    dataset = batches(cache, vocabulary, batch_size=10, captions_per_photo=5)
+    found = epoch(dataset)
+    assert all(len(xs) * 5 == len(tokens) for xs, tokens, _ in found)
+    assert sorted(flat(found)) == pairs(cache, vocabulary)
+
+    two = epoch(batches(cache, vocabulary, batch_size=8, captions_per_photo=2))
+    assert [len(xs) for xs, _, _ in two] == [4, 4, 4]
+    assert set(flat(two)) <= set(pairs(cache, vocabulary))
+    seven = flat(epoch(batches(cache, vocabulary, batch_size=14, captions_per_photo=7)))
+    assert set(seven) == set(pairs(cache, vocabulary))  # fewer than asked for: some twice
+
+
+def test_long_captions_are_cut(vocabulary):
+    for _, tokens, _ in epoch(batches(FakeCache(), vocabulary, 8, max_length=2)):
+        assert tokens.shape[1] <= 3
+
+
+def test_memory_does_not_grow_with_the_annotations(vocabulary, tmp_path):
+    """An epoch over 200 MB of annotations stays within a few batches' worth."""
+    import json
+    import resource
+
+    from sat_keras.annotation_cache import AnnotationCache
+
+    rows, row_shape = 400, (512, 512)
+    for shard in range(8):
+        np.save(tmp_path / f"{shard:05d}.npy", np.zeros((50, *row_shape), "float16"))
+    record = json.dumps({"filename": "x", "captions": ["a red square"]})
+    (tmp_path / "records.jsonl").write_text("\n".join([record] * rows))
+    meta = {"row_shape": row_shape, "dtype": "float16", "rows_per_shard": 50}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    dataset = batches(AnnotationCache(tmp_path), vocabulary, batch_size=4)
+    for _ in dataset.take(10):
+        pass
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in dataset:
+        pass
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 60, f"{grown:.0f} MiB"
+
+
+@pytest.mark.parametrize("captions_per_photo", [1, 5])
+def test_rows_fit_their_photo(vocabulary, captions_per_photo):
+    cache = FakeCache()
+    wanted = set(pairs(cache, vocabulary))
+    assert set(flat(epoch(batches(cache, vocabulary, 10, captions_per_photo)))) == wanted

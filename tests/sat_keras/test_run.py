@@ -1,0 +1,133 @@
+"""Runs on six tiny photos: what a run folder holds, and that stopping changes nothing."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from sat_edge import InputError
+from sat_keras import datasets, run
+from sat_keras.run import load_run, train
+from sat_keras.run_config import RunConfig
+
+CONFIG = RunConfig(
+    dataset="flickr8k",
+    encoder="mobilenet",
+    alpha=0.25,
+    layer="conv_pw_11_relu",
+    image_size=32,
+    units=8,
+    embedding_size=8,
+    attention_size=8,
+    epochs=4,
+    batch_size=8,
+    learning_rate=1e-2,
+    min_count=1,
+)
+
+
+@pytest.fixture
+def builder(flickr8k, tmp_path):
+    return datasets.build_records("flickr8k", tmp_path / "records", flickr8k)
+
+
+def weights(path):
+    return load_run(path).get_weights()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("options", [{}, {"train_encoder": True, "captions_per_photo": 2}])
+def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkeypatch, options):
+    config = RunConfig(**{**vars(CONFIG), **options})
+    cache = tmp_path / "cache"
+    whole = train(tmp_path / "whole", config, builder, cache, verbose=0)
+
+    # Killed in the middle of the third epoch.
+    steps = []
+
+    class KillInThirdEpoch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            steps.append(batch)
+            if steps.count(0) == 3 and batch == 1:
+                raise Killed
+
+    fit = run.Captioner.fit
+
+    def killed_fit(self, *args, callbacks, **kwargs):
+        return fit(self, *args, callbacks=[*callbacks, KillInThirdEpoch()], **kwargs)
+
+    monkeypatch.setattr(run.Captioner, "fit", killed_fit)
+    with pytest.raises(Killed):
+        train(tmp_path / "parts", config, builder, cache, verbose=0)
+    monkeypatch.setattr(run.Captioner, "fit", fit)
+
+    resumed = train(tmp_path / "parts", config, builder, cache, resume=True, verbose=0)
+    assert [each["epoch"] for each in resumed] == [1, 2, 3, 4]
+    for one, other in zip(whole, resumed, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "parts"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    last = [keras.saving.load_model(tmp_path / name / run.CHECKPOINT) for name in ("whole", "parts")]
+    for one, other in zip(last[0].get_weights(), last[1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_run_folder(builder, tmp_path):
+    path = tmp_path / "run"
+    history = train(path, CONFIG, builder, tmp_path / "cache", verbose=0)
+    assert {each.name for each in path.iterdir()} == {
+        "config.json",
+        "vocabulary.txt",
+        "captioner.weights.h5",
+        "checkpoint.keras",
+        "log.csv",
+        "tensorboard",
+    }
+    assert json.loads((path / "config.json").read_text())["units"] == 8
+    lines = (path / "log.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(history) == 5
+    # The weights are those of the best epoch.
+    best = min(range(4), key=lambda i: history[i]["val_cross_entropy"])
+    captioner = load_run(path)
+    captioner.compile()
+    from sat_keras.annotation_cache import build_annotation_cache
+    from sat_keras.pipeline import batches
+
+    cache = build_annotation_cache(tmp_path / "cache", builder, "validation", captioner.encoder)
+    found = captioner.evaluate(
+        batches(cache, captioner.vocabulary, 8, shuffle=False), return_dict=True, verbose=0
+    )
+    assert found["cross_entropy"] == pytest.approx(history[best]["val_cross_entropy"], rel=1e-4)
+
+
+def test_folder_that_is_no_run(tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        load_run(tmp_path)
+
+
+def test_run_without_weights(tmp_path, vocabulary):
+    CONFIG.save(tmp_path)
+    vocabulary.save(tmp_path / "vocabulary.txt")
+    with pytest.raises(InputError, match="no trained weights yet"):
+        load_run(tmp_path)
+    with pytest.raises(InputError, match="no complete epoch to resume"):
+        run._load_checkpoint(tmp_path)
+
+
+def test_vocabulary_that_does_not_fit(builder, tmp_path):
+    path = tmp_path / "run"
+    train(path, RunConfig(**{**vars(CONFIG), "epochs": 1}), builder, tmp_path / "c", verbose=0)
+    with open(path / "vocabulary.txt", "a") as file:
+        file.write("zebra\n")
+    with pytest.raises(InputError, match=r"weights.h5: damaged, or not made with the vocabulary"):
+        load_run(path)
+
+
+def test_settings_that_are_none(tmp_path):
+    (tmp_path / "config.json").write_text('{"dataset": "shapes", "wings": 2}')
+    with pytest.raises(InputError, match="not the settings of a run"):
+        load_run(tmp_path)
