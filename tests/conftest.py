@@ -27,6 +27,11 @@ def shared():
     return Path(path)
 
 
+@pytest.fixture(scope="session")
+def make_flickr8k():
+    return write_flickr8k
+
+
 def write_flickr8k(directory, photos=6):
     """A data set in Flickr8k's official layout: coloured squares, five captions each."""
     folder = directory / "Flicker8k_Dataset"

@@ -5,7 +5,6 @@ import zipfile
 
 import numpy as np
 import pytest
-
 from sat_edge import Captioner, InputError
 from sat_edge.caption import END, START, Caption
 
@@ -73,7 +72,7 @@ def test_caption_without_end():
     assert found.words == ("a", "a")
 
 
-def damage(tflite_file, tmp_path, vocabulary):
+def with_words(tflite_file, tmp_path, words):
     """The same model with another vocabulary inside."""
     path = tmp_path / "other.tflite"
     with zipfile.ZipFile(tflite_file) as inside:
@@ -82,17 +81,17 @@ def damage(tflite_file, tmp_path, vocabulary):
     path.write_bytes(tflite_file.read_bytes()[:start])
     with zipfile.ZipFile(path, "a") as inside:
         inside.writestr("captioner.json", settings)
-        if vocabulary is not None:
-            inside.writestr("vocabulary.txt", "\n".join(vocabulary))
+        if words is not None:
+            inside.writestr("vocabulary.txt", "\n".join(words))
     return path
 
 
 @pytest.mark.parametrize(
-    "vocabulary, says",
+    "words, says",
     [(None, "no vocabulary inside"), (["<pad>", "<start>"], "2 words in its vocabulary, 15 in")],
 )
-def test_vocabulary_that_does_not_fit(tflite_file, tmp_path, vocabulary, says):
-    path = damage(tflite_file, tmp_path, vocabulary)
+def test_vocabulary_that_does_not_fit(tflite_file, tmp_path, words, says):
+    path = with_words(tflite_file, tmp_path, words)
     with pytest.raises(InputError, match=f"other.tflite: .*{says}"):
         Captioner(path)
 

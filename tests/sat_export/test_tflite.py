@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
 
@@ -17,7 +16,10 @@ def operators(path):
 
 def test_three_signatures_with_the_contract_s_shapes(tflite_file):
     signatures = Interpreter(str(tflite_file)).get_signature_list()
-    assert {name: (sorted(each["inputs"]), sorted(each["outputs"])) for name, each in signatures.items()} == {
+    found = {
+        name: (sorted(each["inputs"]), sorted(each["outputs"])) for name, each in signatures.items()
+    }
+    assert found == {
         "caption": (["image"], ["attention", "log_prob", "tokens"]),
         "encode": (["image"], ["annotations", "c", "h", "projected"]),
         "step": (

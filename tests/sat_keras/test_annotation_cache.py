@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-
 from sat_edge import InputError
+
 from sat_keras import annotation_cache, datasets, encoders
 from sat_keras.annotation_cache import build_annotation_cache
 
@@ -60,9 +60,7 @@ def test_goes_on_where_it_was_stopped(builder, encoder, tmp_path, monkeypatch):
         build_annotation_cache(tmp_path / "a", builder, "train", encoder)
 
     calls = []
-    monkeypatch.setattr(
-        annotation_cache, "to_pixels", lambda *a: calls.append(a) or original(*a)
-    )
+    monkeypatch.setattr(annotation_cache, "to_pixels", lambda *a: calls.append(a) or original(*a))
     cache = build_annotation_cache(tmp_path / "a", builder, "train", encoder)
     assert len(calls) == 2  # the last two of four photos
     np.testing.assert_allclose(cache.read(range(4)), expected(builder, encoder), atol=5e-3)
@@ -74,9 +72,10 @@ def test_every_setting_has_a_cache_of_its_own(builder, encoder, tmp_path):
     other_weights = encoders.mobilenet(alpha=0.25, image_size=(32, 32), layer="conv_pw_5_relu")
     other_layer = encoders.mobilenet(alpha=0.25, image_size=(32, 32), layer="conv_pw_3_relu")
     other_size = encoders.mobilenet(alpha=0.25, image_size=(64, 32), layer="conv_pw_5_relu")
-    build = lambda *arguments, **options: build_annotation_cache(  # noqa: E731
-        tmp_path / "a", builder, *arguments, **options
-    ).directory
+
+    def build(*arguments, **options):
+        return build_annotation_cache(tmp_path / "a", builder, *arguments, **options).directory
+
     folders = [
         build("train", encoder),
         build("test", encoder),

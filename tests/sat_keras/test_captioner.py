@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from sat_edge import InputError, open_photo, to_pixels
 from sat_edge.caption import END, START
+
 from sat_keras import Captioner, encoders, losses
 
 
@@ -73,9 +73,7 @@ def test_frozen_encoder_stays_and_a_trained_one_moves(vocabulary, batch):
         model.compile(adam())
         before = [w.copy() for w in model.encoder.get_weights()]
         model.fit(dataset(batch), verbose=0)
-        moved = [
-            (w != b).any() for w, b in zip(model.encoder.get_weights(), before, strict=True)
-        ]
+        moved = [(w != b).any() for w, b in zip(model.encoder.get_weights(), before, strict=True)]
         assert any(moved) == train_encoder
 
 
@@ -84,9 +82,7 @@ def test_annotations_instead_of_images(vocabulary, batch):
     images, tokens, _ = batch
     annotations = model.encode(images)
     assert annotations.shape == (4, 4, 128)
-    for got, wanted in zip(
-        model(annotations, tokens), model(images, tokens), strict=True
-    ):
+    for got, wanted in zip(model(annotations, tokens), model(images, tokens), strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
@@ -119,9 +115,7 @@ def test_caption_s_log_prob_is_its_teacher_forced_one(captioner, photos):
         np.testing.assert_allclose(
             found.attention.reshape(len(found.tokens), -1), alphas[0], atol=1e-5
         )
-        assert found.words == tuple(
-            captioner.vocabulary[i] for i in found.tokens if i != END
-        )
+        assert found.words == tuple(captioner.vocabulary[i] for i in found.tokens if i != END)
 
 
 def test_batched_equals_one_at_a_time(captioner, photos):

@@ -2,10 +2,9 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-
 from sat_edge import InputError
-from sat_keras import encoders
 
+from sat_keras import encoders
 
 APPLICATIONS = keras.applications
 CASES = {

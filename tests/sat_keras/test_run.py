@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-
 from sat_edge import InputError
+
 from sat_keras import datasets, run
 from sat_keras.run import load_run, train
 from sat_keras.run_config import RunConfig
@@ -71,7 +71,8 @@ def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkey
         assert one == pytest.approx(other, rel=1e-4)
     for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "parts"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    last = [keras.saving.load_model(tmp_path / name / run.CHECKPOINT) for name in ("whole", "parts")]
+    paths = [tmp_path / name / run.CHECKPOINT for name in ("whole", "parts")]
+    last = [keras.saving.load_model(path) for path in paths]
     for one, other in zip(last[0].get_weights(), last[1].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 

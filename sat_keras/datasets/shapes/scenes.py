@@ -62,7 +62,8 @@ class SceneObject:
     box: tuple[float, float, float, float]
 
     def phrase(self, sized):
-        return f"a {self.size} {self.color} {self.shape}" if sized else f"a {self.color} {self.shape}"
+        size = f"{self.size} " if sized else ""
+        return f"a {size}{self.color} {self.shape}"
 
 
 def draw_scene(seed):

@@ -33,7 +33,10 @@ def numpy_step(cell, words, h, c, a):
     scorer = cell.scorer
     W_a, b = (np.asarray(w) for w in scorer.project_annotation.weights)
     W_h, v = np.asarray(scorer.project_state.kernel), np.asarray(scorer.score.kernel)[:, 0]
-    e = np.array([[v @ np.tanh(a[n, i] @ W_a + b + h[n] @ W_h) for i in range(L)] for n in range(B)])
+    e = np.empty((B, L))
+    for n in range(B):
+        for i in range(L):
+            e[n, i] = v @ np.tanh(a[n, i] @ W_a + b + h[n] @ W_h)
     alphas = np.exp(e) / np.exp(e).sum(1, keepdims=True)
     W_beta, b_beta = (np.asarray(w) for w in cell.beta.weights)
     beta = sigmoid(h @ W_beta + b_beta)
