@@ -2,7 +2,7 @@ import ctypes
 import sys
 
 # glibc's malloc.h
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory():
@@ -17,6 +17,8 @@ def keep_freed_memory():
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
         return
-    libc.mallopt(_MMAP_THRESHOLD, 2**30)
+    # One arena, grown by sbrk and never trimmed: every other kind of memory goes back at once.
+    libc.mallopt(_ARENA_MAX, 1)
+    libc.mallopt(_MMAP_MAX, 0)
     libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     libc.mallopt(_TOP_PAD, 2**28)

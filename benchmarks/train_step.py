@@ -1,0 +1,111 @@
+"""How near a training step comes to the machine's own matrix-product rate.
+
+    python benchmarks/train_step.py
+
+Prints one JSON object: seconds a training step (median), captions a second, the floating-point
+operations of the step's matrix products as counted below, the rate at which this machine multiplies
+matrices of the step's own shapes in the same process, and the ratio of the two rates.
+"""
+
+import json
+import statistics
+import time
+
+import keras
+import tensorflow as tf
+
+from sat_keras import Captioner, Vocabulary, encoders
+from sat_keras.memory import keep_freed_memory
+
+B, L, D, E, H, A, V, T = 64, 49, 1280, 512, 512, 512, 9000, 20
+REPEATS = 12
+
+
+def products():
+    """The step's matrix products, forward: (name, times, rows, inner, columns)."""
+    return [
+        ("W_a a", 1, B * L, D, A),
+        ("W_y E y", 1, B * T, E, 4 * H),
+        ("W_h h (scorer)", T, B, H, A),
+        ("v tanh", T, B * L, A, 1),
+        ("sum alpha a", T * B, 1, L, D),
+        ("W_beta h", T, B, H, 1),
+        ("W_h h (gates)", T, B, H, 4 * H),
+        ("W_z z", T, B, D, 4 * H),
+        ("h_0, c_0", 2, B, D, H),
+        ("L_h h", 1, B * T, H, E),
+        ("L_z z", 1, B * T, D, E),
+        ("L_o", 1, B * T, E, V),
+    ]
+
+
+def operations():
+    """Forward and backward. The backward pass multiplies twice per product (by its inputs and by
+    its weights); annotations come from a frozen encoder, so products of them do so once."""
+    total = 0
+    for name, times, rows, inner, columns in products():
+        backward = 1 if name in ("W_a a", "sum alpha a", "h_0, c_0") else 2
+        total += (1 + backward) * times * 2 * rows * inner * columns
+    return total
+
+
+def median_seconds(function):
+    function()
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def product_rate():
+    """Operations a second over the step's three largest products, each at its own shape."""
+    largest = sorted(products(), key=lambda p: -p[1] * p[2] * p[3] * p[4])[:3]
+    total, seconds = 0, 0.0
+    multiply = tf.function(tf.matmul)
+    for _, times, rows, inner, columns in largest:
+        a, b = tf.random.normal((rows, inner)), tf.random.normal((inner, columns))
+        seconds += times * median_seconds(lambda a=a, b=b: multiply(a, b).numpy())
+        total += times * 2 * rows * inner * columns
+    return total / seconds
+
+
+def main():
+    keep_freed_memory()
+    encoder = encoders.mobilenet_v2()
+    words = [f"w{i}" for i in range(V - 4)]
+    captioner = Captioner(
+        encoder,
+        Vocabulary.from_captions([" ".join(words)]),
+        units=H,
+        embedding_size=E,
+        attention_size=A,
+    )
+    captioner.compile(keras.optimizers.Adam(4e-4, global_clipnorm=5.0))
+    assert encoder.output_shape == (None, L, D)
+    assert len(captioner.vocabulary) == V
+    tokens = tf.random.uniform((B, T + 1), 4, V, tf.int32)
+    batch = (tf.random.normal((B, L, D)), tokens, tf.ones((B, T)))
+    step = tf.function(captioner.train_step)
+
+    rate_before = product_rate()
+    seconds = median_seconds(lambda: step(batch)["loss"].numpy())
+    rate = (rate_before + product_rate()) / 2  # the machine's speed changes: around the step
+    print(
+        json.dumps(
+            {
+                "seconds_per_step": seconds,
+                "captions_per_second": B / seconds,
+                "operations_per_step": operations(),
+                "step_operations_per_second": operations() / seconds,
+                "product_operations_per_second": rate,
+                "ratio": operations() / seconds / rate,
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
