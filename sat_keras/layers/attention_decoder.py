@@ -1,7 +1,7 @@
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.layers import Dropout, Embedding
+from keras.layers import Embedding
 
 from sat_keras.layers.deep_output import DeepOutput
 from sat_keras.layers.initial_state import InitialState
@@ -19,8 +19,7 @@ class AttentionDecoder(keras.layers.Layer):
         vocabulary_size: int V.
         cell: `AttentionLSTMCell`.
         embedding_size: int E. Defaults to `512`.
-        dropout: float. Share dropped, in training, of embeddings and in `DeepOutput`.
-            Defaults to `0.5`.
+        dropout: float. Share dropped in `DeepOutput`, in training. Defaults to `0.5`.
     Call arguments:
         annotations: float tensor `(B, L, D)`.
         tokens: int tensor `(B, T)`, the words before each word to predict: `<start>` first.
@@ -38,7 +37,6 @@ class AttentionDecoder(keras.layers.Layer):
         self.dropout = dropout
         self.cell = cell
         self.embedding = Embedding(vocabulary_size, embedding_size, name="E")
-        self.embedding_dropout = Dropout(dropout)
         self.initial_state = InitialState(cell.units)
         self.deep_output = DeepOutput(vocabulary_size, dropout)
 
@@ -82,7 +80,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def call(self, annotations, tokens, training=False):
         memory, state = self.start(annotations)
-        words = self.embedding_dropout(self.embedding(tokens), training=training)  # (B, T, E)
+        words = self.embedding(tokens)  # (B, T, E)
         word_gates = self.cell.project_words(words)  # (B, T, 4H)
         h, context, alphas = self._unroll(word_gates, state, memory)
         logits = self.deep_output(h, context, words, training=training)  # (B, T, V)
