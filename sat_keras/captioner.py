@@ -87,6 +87,8 @@ class Captioner(keras.Model):
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
 
+        self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
+
         # === Metrics: means over words, so that captions of any length compare ===
         self.loss_mean = keras.metrics.Mean("loss")
         self.cross_entropy_mean = keras.metrics.Mean("cross_entropy")
@@ -125,7 +127,10 @@ class Captioner(keras.Model):
         with tf.GradientTape() as tape:
             loss = self._loss(x, tokens, mask, training=True)
             scaled = self.optimizer.scale_loss(loss)
+        # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
+        # so what clipping does, would not be the gradient's.
         gradients = tape.gradient(scaled, self.trainable_variables)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         # Mixed precision scales losses, and so gradients; where they overflow it skips the step.
         norm = tf.linalg.global_norm(gradients) * (loss / scaled)
@@ -169,13 +174,12 @@ class Captioner(keras.Model):
         if not isinstance(photos, np.ndarray | tf.Tensor):
             photos = [to_pixels(open_photo(photo), self.encoder.image_size) for photo in photos]
             photos = np.stack(photos)  # (B, H, W, 3)
-        tokens, attention, log_prob = self.greedy(tf.cast(photos, tf.float32))
+        tokens, attention, log_prob = self._compiled_greedy(tf.cast(photos, tf.float32))
         return [
             Caption.from_decoder(self.vocabulary, *each, self.encoder.grid)
             for each in zip(tokens.numpy(), attention.numpy(), log_prob.numpy(), strict=True)
         ]
 
-    @tf.function(reduce_retracing=True)
     def greedy(self, x):
         """`decoding.greedy` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
         annotations = self.encode(x)  # (B, L, D)
@@ -183,7 +187,7 @@ class Captioner(keras.Model):
         return decoding.greedy(
             lambda token, state: self.decoder.step(token, state, memory),
             state,
-            tf.shape(annotations)[0],
+            annotations.shape[0] or tf.shape(annotations)[0],
             annotations.shape[1],
             self.max_length,
         )

@@ -1,5 +1,6 @@
 """Photos in: whatever Pillow opens, upright, as RGB, stretched to the encoder's input."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,11 @@ def open_photo(source, name=None):
             raise InputError(f"{name}: the file is empty")
     name = name or "photo"
     try:
-        image = source if isinstance(source, Image.Image) else Image.open(source)
-        image.load()
+        with warnings.catch_warnings():
+            # Pillow warns of photos of over 89 megapixels; at twice that it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = source if isinstance(source, Image.Image) else Image.open(source)
+            image.load()
         return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that Pillow can read") from error

@@ -88,7 +88,7 @@ def with_words(tflite_file, tmp_path, words):
 
 @pytest.mark.parametrize(
     "words, says",
-    [(None, "no vocabulary inside"), (["<pad>", "<start>"], "2 words in its vocabulary, 15 in")],
+    [(None, "no vocabulary inside"), (["<pad>", "<start>"], "2 words in its vocabulary, 16 in")],
 )
 def test_vocabulary_that_does_not_fit(tflite_file, tmp_path, words, says):
     path = with_words(tflite_file, tmp_path, words)

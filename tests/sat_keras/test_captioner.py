@@ -59,12 +59,12 @@ def test_fit_learns_by_heart(vocabulary, batch):
 
 def test_gradients_are_clipped_by_the_optimizer(vocabulary, batch):
     model = build(vocabulary)
-    model.compile(keras.optimizers.SGD(1.0, global_clipnorm=1e-3))
+    model.compile(keras.optimizers.SGD(1.0, global_clipnorm=0.1))
     before = [w.numpy() for w in model.trainable_variables]
     history = model.fit(dataset(batch, 1), verbose=0).history
     moved = [w.numpy() - b for w, b in zip(model.trainable_variables, before, strict=True)]
-    assert np.sqrt(sum((each**2).sum() for each in moved)) == pytest.approx(1e-3, rel=0.01)
-    assert history["gradient_norm"][0] > 0.1  # as it was before
+    assert np.sqrt(sum((each**2).sum() for each in moved)) == pytest.approx(0.1, rel=0.01)
+    assert history["gradient_norm"][0] > 0.2  # as it was before
 
 
 def test_frozen_encoder_stays_and_a_trained_one_moves(vocabulary, batch):
@@ -138,7 +138,7 @@ def test_the_usual_callbacks_work(vocabulary, batch, tmp_path):
     model = build(vocabulary)
     model.compile(adam())
     callbacks = [
-        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "val_cross_entropy"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "val_cross_entropy", mode="min"),
         keras.callbacks.EarlyStopping("val_loss", patience=1),
         keras.callbacks.ReduceLROnPlateau("val_loss"),
         keras.callbacks.TensorBoard(tmp_path / "board"),

@@ -38,9 +38,9 @@ def test_boxes_hold_the_object_and_nothing_of_it_lies_outside(scenes):
             ymin, xmin, ymax, xmax = (round(x * IMAGE_SIZE) for x in each.box)
             same = (picture == COLORS[each.color]).all(-1)  # (height, width)
             inside = same[ymin:ymax, xmin:xmax]
-            # Every edge of the box is touched, within the antialiased pixel.
-            assert inside[:2].any() and inside[-2:].any()
-            assert inside[:, :2].any() and inside[:, -2:].any()
+            # It reaches every edge; a tip's last pixels are antialiased, so of another colour.
+            assert inside[:5].any() and inside[-5:].any()
+            assert inside[:, :5].any() and inside[:, -5:].any()
             if sum(other.color == each.color for other in objects) == 1:
                 assert same.sum() == inside.sum()
 
