@@ -23,18 +23,19 @@ DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 DEMO = {
     "dataset": "shapes",
     "encoder": "mobilenet",
-    "alpha": 0.25,
-    "layer": "conv_pw_7_relu",
-    "image_size": 112,
+    "alpha": 0.5,
+    "layer": "conv_pw_5_relu",
+    "image_size": 96,
     "train_encoder": True,
     "units": 128,
     "embedding_size": 64,
-    "attention_size": 128,
-    "dropout": 0.1,
-    "epochs": 6,
-    "batch_size": 40,
-    "captions_per_photo": 5,
-    "learning_rate": 2e-3,
+    "attention_size": 64,
+    "dropout": 0.0,
+    "epochs": 12,
+    "batch_size": 48,
+    "captions_per_photo": 2,
+    "learning_rate": 4e-3,
+    "clip_norm": 10.0,
     "doubly_stochastic": 0.0,
     "min_count": 1,
 }
@@ -116,8 +117,6 @@ def demo(options):
     _say("3/5 captioning the test split")
     scores, _ = evaluate(captioner.caption, builder, "test")
     _say("4/5 exporting")
-    with atomic_output(out / "captioner.keras") as temporary:
-        captioner.save(temporary)
     export_tflite(captioner, out / "captioner.tflite", trained_on="shapes")
     _say("5/5 captioning a picture with the exported file")
     _, encoded, record = next(datasets.read_photos(builder, "test", first=DEMO_PICTURE))

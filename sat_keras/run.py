@@ -21,11 +21,11 @@ from sat_keras.captioner import Captioner
 from sat_keras.encoders import Encoder
 from sat_keras.files import atomic_output
 from sat_keras.pipeline import batches
-from sat_keras.run_config import CONFIG, RunConfig
+from sat_keras.run_config import RunConfig
 from sat_keras.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary.txt"
-WEIGHTS, CHECKPOINT, LOG = "captioner.weights.h5", "checkpoint.keras", "log.csv"
+CAPTIONER, CHECKPOINT, LOG = "captioner.keras", "checkpoint.keras", "log.csv"
 
 
 def load_encoder(config, weights=None):
@@ -38,22 +38,23 @@ def load_run(run):
     """The trained `Captioner` of a run folder.
 
     Raises:
-        InputError: if the folder is no run, has no weights yet, or its vocabulary or settings do
-            not fit them.
+        InputError: if the folder is no run, has no captioner yet, or its vocabulary is another.
     """
     run = Path(run)
-    config = RunConfig.load(run)
+    RunConfig.load(run)
     vocabulary = Vocabulary.load(run / VOCABULARY)
-    if not (run / WEIGHTS).exists():
-        raise InputError(f"{run}: no trained weights yet (no {WEIGHTS}); train it first")
-    captioner = _build_captioner(config, load_encoder(config), vocabulary)
+    path = run / CAPTIONER
+    if not path.exists():
+        raise InputError(f"{run}: no trained captioner yet (no {CAPTIONER}); train it first")
     try:
-        captioner.load_weights(run / WEIGHTS)
-    except (ValueError, KeyError, OSError) as error:
+        captioner = keras.saving.load_model(path, compile=False)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged; train it again") from error
+    if captioner.vocabulary != vocabulary:
         raise InputError(
-            f"{run / WEIGHTS}: damaged, or not made with the {VOCABULARY} "
-            f"({len(vocabulary)} words) and {CONFIG} beside it"
-        ) from error
+            f"{run / VOCABULARY}: its {len(vocabulary)} words are not the "
+            f"{len(captioner.vocabulary)} that {CAPTIONER} was trained with"
+        )
     return captioner
 
 
@@ -135,7 +136,7 @@ def _build_captioner(config, encoder, vocabulary):
 
 
 class _EpochWriter(keras.callbacks.Callback):
-    """Writes the log, the best weights and the checkpoint, each whole, at the end of an epoch."""
+    """Writes the log, the best captioner and the checkpoint, each whole, at an epoch's end."""
 
     def __init__(self, run, history):
         super().__init__()
@@ -147,8 +148,11 @@ class _EpochWriter(keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1, **logs})
         losses = [each["val_cross_entropy"] for each in self.history]
         if losses[-1] == min(losses):
-            with atomic_output(self.run / WEIGHTS) as temporary:
-                self.model.save_weights(temporary)
+            # A copy has no optimizer, which would make the file three times as large.
+            best = Captioner.from_config(self.model.get_config())
+            best.set_weights(self.model.get_weights())
+            with atomic_output(self.run / CAPTIONER) as temporary:
+                best.save(temporary)
         with atomic_output(self.run / LOG) as temporary:
             with open(temporary, "w", newline="") as file:
                 writer = csv.DictWriter(file, self.history[-1])

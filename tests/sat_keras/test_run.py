@@ -40,7 +40,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("options", [{}, {"train_encoder": True, "captions_per_photo": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"train_encoder": True, "captions_per_photo": 2, "batch_size": 4}]
+)
 def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkeypatch, options):
     config = RunConfig(**{**vars(CONFIG), **options})
     cache = tmp_path / "cache"
@@ -83,7 +85,7 @@ def test_run_folder(builder, tmp_path):
     assert {each.name for each in path.iterdir()} == {
         "config.json",
         "vocabulary.txt",
-        "captioner.weights.h5",
+        "captioner.keras",
         "checkpoint.keras",
         "log.csv",
         "tensorboard",
@@ -113,7 +115,7 @@ def test_folder_that_is_no_run(tmp_path):
 def test_run_without_weights(tmp_path, vocabulary):
     CONFIG.save(tmp_path)
     vocabulary.save(tmp_path / "vocabulary.txt")
-    with pytest.raises(InputError, match="no trained weights yet"):
+    with pytest.raises(InputError, match="no trained captioner yet"):
         load_run(tmp_path)
     with pytest.raises(InputError, match="no complete epoch to resume"):
         run._load_checkpoint(tmp_path)
@@ -124,7 +126,7 @@ def test_vocabulary_that_does_not_fit(builder, tmp_path):
     train(path, RunConfig(**{**vars(CONFIG), "epochs": 1}), builder, tmp_path / "c", verbose=0)
     with open(path / "vocabulary.txt", "a") as file:
         file.write("zebra\n")
-    with pytest.raises(InputError, match=r"weights.h5: damaged, or not made with the vocabulary"):
+    with pytest.raises(InputError, match=r"vocabulary.txt: its 19 words are not the 18 that"):
         load_run(path)
 
 
