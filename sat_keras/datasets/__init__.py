@@ -5,6 +5,7 @@ Every builder yields the same features, named as in TFDS's `coco_captions`: `ima
 """
 
 import importlib
+import sys
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -32,6 +33,8 @@ def build_records(name, records_dir, data_dir=None):
         return builder
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and data_dir is None:
         raise InputError(f"{name} is made from files of yours: name their folder by --data-dir")
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     manual_dir = str(data_dir) if data_dir else None
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
