@@ -109,7 +109,7 @@ def demo(options):
     began = time.monotonic()
     out = Path(options.out)
     config = RunConfig(**DEMO)
-    _say("1/5 drawing 5,000 pictures")
+    _say("1/5 drawing 9,000 pictures")
     builder = datasets.build_records("shapes", out / "records")
     _say(f"2/5 training for {config.epochs} epochs")
     train(out, config, builder, out / "annotations", verbose=_verbosity())

@@ -3,7 +3,7 @@ import tensorflow_datasets as tfds
 
 from sat_keras.datasets.shapes.scenes import IMAGE_SIZE, draw_scene
 
-SPLITS = {"train": 4000, "validation": 500, "test": 500}
+SPLITS = {"train": 8000, "validation": 500, "test": 500}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
