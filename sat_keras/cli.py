@@ -31,7 +31,7 @@ DEMO = {
     "embedding_size": 64,
     "attention_size": 64,
     "dropout": 0.0,
-    "epochs": 12,
+    "epochs": 6,
     "batch_size": 48,
     "captions_per_photo": 2,
     "learning_rate": 4e-3,

@@ -70,7 +70,7 @@ def test_quantised_files_are_smaller_and_say_nearly_the_same(
     for photo in photos:
         wanted = floating.encode(photo)["annotations"]
         found = quantised.encode(photo)["annotations"]
-        assert np.abs(found - wanted).max() < 0.1 * wanted.max()
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.95
         assert quantised.caption(photo).words
 
 
