@@ -7,6 +7,7 @@ from sat_edge.errors import InputError
 from sat_edge.photo import open_photo, to_pixels
 
 from sat_keras import decoding, losses
+from sat_keras.encoders import Encoder
 from sat_keras.layers import (
     AdditiveScorer,
     AttentionDecoder,
@@ -215,7 +216,9 @@ class Captioner(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        config["encoder"] = keras.saving.deserialize_keras_object(config["encoder"])
+        config["encoder"] = keras.saving.deserialize_keras_object(
+            config["encoder"], custom_objects={"Encoder": Encoder}
+        )
         config["vocabulary"] = Vocabulary(config["vocabulary"])
         return cls(**config)
 

@@ -15,6 +15,7 @@ import pytest
 from sat_edge import Captioner, open_photo
 from sat_edge.caption import END, START
 
+from sat_keras import Captioner as KerasCaptioner
 from sat_keras import datasets
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,10 @@ def test_memory(demo):
 
 def test_same_captions_from_keras_from_the_file_and_by_hand(demo, pictures):
     folder, _, _ = demo
-    wanted = keras.saving.load_model(folder / "captioner.keras").caption(pictures)
+    # Keras finds the class by its registration: `sat_keras.Captioner` has to be imported.
+    captioner = keras.saving.load_model(folder / "captioner.keras")
+    assert isinstance(captioner, KerasCaptioner)
+    wanted = captioner.caption(pictures)
     edge = Captioner(folder / "captioner.tflite")
     for picture, keras_caption in zip(pictures, wanted, strict=True):
         edge_caption = edge.caption(picture)

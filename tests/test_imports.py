@@ -33,6 +33,18 @@ def test_public_names_are_there():
         _ = sat_keras.nothing
 
 
+def test_saved_captioner_loads_where_only_the_captioner_is_imported(captioner, tmp_path):
+    captioner.save(tmp_path / "captioner.keras")
+    code = (
+        "import sys, keras\n"
+        "from sat_keras import Captioner\n"
+        "print(isinstance(keras.saving.load_model(sys.argv[1]), Captioner))"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "captioner.keras"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_missing_package_names_the_install_command():
     code = (
         "import sys; sys.modules['tensorflow_datasets'] = None\n"
