@@ -49,7 +49,8 @@ def batches(
 
     def epoch_batches():
         """One epoch: for each batch, its captions `(B / C, C)`."""
-        rng = np.random.default_rng([seed, next(epochs)])
+        # Unshuffled, every epoch is the same, drawn captions too: validation losses compare.
+        rng = np.random.default_rng([seed, next(epochs) if shuffle else 0])
         if captions_per_photo > 1:
             drawn = [
                 np.resize(rng.permutation(np.arange(*span)), captions_per_photo)

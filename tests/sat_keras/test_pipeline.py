@@ -72,8 +72,9 @@ def test_order_depends_on_seed_and_epoch_alone(vocabulary):
     assert flat(epoch(make(seed=4))) != first
 
 
-def test_unshuffled_order_stays(vocabulary):
-    dataset = batches(FakeCache(), vocabulary, 8, shuffle=False)
+@pytest.mark.parametrize("captions_per_photo", [1, 2])
+def test_unshuffled_order_stays(vocabulary, captions_per_photo):
+    dataset = batches(FakeCache(), vocabulary, 8, captions_per_photo, shuffle=False)
     assert flat(epoch(dataset)) == flat(epoch(dataset))
 
 
