@@ -17,9 +17,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-from sat_edge.photo import open_photo, to_pixels
 from tqdm import tqdm
 
+from sat_edge.photo import open_photo, to_pixels
 from sat_keras import datasets
 from sat_keras.files import atomic_output
 

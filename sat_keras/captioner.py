@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo, to_pixels
-
 from sat_keras import decoding, losses
 from sat_keras.encoders import Encoder
 from sat_keras.layers import (

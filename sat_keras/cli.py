@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 from sat_edge.errors import InputError
-
 from sat_keras import missing_package
 from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
@@ -99,7 +98,6 @@ def demo(options):
     """Trains on drawn shapes, evaluates, exports, and captions a picture with the one file."""
     from sat_edge import Captioner as EdgeCaptioner
     from sat_export import export_tflite
-
     from sat_keras import datasets
     from sat_keras.evaluation import evaluate
     from sat_keras.run import load_run, train
@@ -213,7 +211,6 @@ def caption(options):
 def export(options):
     """Writes a run as one .tflite file."""
     from sat_export import export_tflite
-
     from sat_keras.run import load_run
     from sat_keras.run_config import RunConfig
 

@@ -5,6 +5,7 @@ nest of state tensors with B first, logits `(B, V)` and attention `(B, L)`.
 """
 
 import tensorflow as tf
+
 from sat_edge.caption import END, PAD, START, UNKNOWN
 
 # Words that no caption holds: a decoder passes over them, however probable.

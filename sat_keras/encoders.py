@@ -20,6 +20,7 @@ import h5py
 import keras
 from keras import ops
 from keras.layers import Rescaling, Reshape
+
 from sat_edge.errors import InputError
 
 applications = keras.applications

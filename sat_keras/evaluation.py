@@ -1,8 +1,9 @@
 import io
+import itertools
 
-from sat_edge.photo import open_photo
 from tqdm import tqdm
 
+from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
 from sat_keras.metrics import bleu, grounding
@@ -23,20 +24,16 @@ def evaluate(caption, builder, split, limit=None):
         grounding, all 0..1, and the number of `photos`; and `{"filename", "caption"}` a photo.
     """
     captions, records = [], []
-    count = min(
-        limit or builder.info.splits[split].num_examples, builder.info.splits[split].num_examples
-    )
-    batch = []
+    total = builder.info.splits[split].num_examples
+    count = min(limit or total, total)
+    photos = itertools.islice(datasets.read_photos(builder, split), count)
     with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
-        for name, encoded, record in datasets.read_photos(builder, split):
-            batch.append(open_photo(io.BytesIO(encoded), name))
-            records.append(record)
-            if len(batch) == _BATCH or len(records) == count:
-                captions += caption(batch)
-                progress.update(len(batch))
-                batch = []
-            if len(records) == count:
-                break
+        while batch := list(itertools.islice(photos, _BATCH)):
+            captions += caption(
+                [open_photo(io.BytesIO(encoded), name) for name, encoded, _ in batch]
+            )
+            records += [record for _, _, record in batch]
+            progress.update(len(batch))
     scores = bleu([each.text for each in captions], [each["captions"] for each in records])
     if "objects" in records[0]:
         scores |= _shapes_grounding(captions, records)

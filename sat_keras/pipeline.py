@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import tensorflow as tf
+
 from sat_edge.caption import PAD
 
 

@@ -2,7 +2,7 @@
 
 config.json               the settings
 vocabulary.txt
-captioner.weights.h5      the best epoch's weights, by validation cross-entropy; encoder included
+captioner.keras           the best epoch's captioner, by validation cross-entropy
 checkpoint.keras          the last complete epoch with optimizer and random state, to resume
 log.csv                   one line an epoch
 tensorboard/
@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 
 import keras
-from sat_edge.errors import InputError
 
+from sat_edge.errors import InputError
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import Captioner
 from sat_keras.encoders import Encoder

@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 
 from sat_edge.errors import InputError
-
 from sat_keras.files import atomic_output
 
 CONFIG = "config.json"

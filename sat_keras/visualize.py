@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from sat_edge.photo import open_photo
 
+from sat_edge.photo import open_photo
 from sat_keras.files import atomic_output
 
 _COLUMNS = 5

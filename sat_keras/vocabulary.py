@@ -3,7 +3,6 @@ from pathlib import Path
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
 from sat_edge.errors import InputError
-
 from sat_keras.files import atomic_output
 from sat_keras.tokenizer import tokenize
 

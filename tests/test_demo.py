@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import psutil
 import pytest
+
 from sat_edge import Captioner, open_photo
 from sat_edge.caption import END, START
-
 from sat_keras import Captioner as KerasCaptioner
 from sat_keras import datasets
 

@@ -4,8 +4,8 @@ import zipfile
 from importlib.metadata import version
 
 import tensorflow as tf
-from sat_edge.errors import InputError
 
+from sat_edge.errors import InputError
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+
 from sat_edge.errors import InputError
 
 NAMES = ("shapes", "flickr8k")

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from sat_edge import Captioner, InputError
 from sat_edge.caption import END, START, Caption
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from sat_edge import InputError, open_photo, to_pixels
 
 

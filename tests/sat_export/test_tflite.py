@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
 

@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from sat_edge import InputError
 
+from sat_edge import InputError
 from sat_keras import annotation_cache, datasets, encoders
 from sat_keras.annotation_cache import build_annotation_cache
 

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from sat_edge import InputError, open_photo, to_pixels
 from sat_edge.caption import END, START
-
 from sat_keras import Captioner, encoders, losses
 
 

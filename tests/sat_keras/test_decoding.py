@@ -2,8 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
-from sat_edge.caption import END, PAD, START, UNKNOWN
 
+from sat_edge.caption import END, PAD, START, UNKNOWN
 from sat_keras.decoding import greedy
 
 V, L, T = 8, 3, 5

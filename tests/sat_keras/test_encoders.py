@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from sat_edge import InputError
 
+from sat_edge import InputError
 from sat_keras import encoders
 
 APPLICATIONS = keras.applications

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from sat_edge.caption import END, PAD, START
 
+from sat_edge.caption import END, PAD, START
 from sat_keras.pipeline import batches
 
 

@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from sat_edge import InputError
 
+from sat_edge import InputError
 from sat_keras import datasets, run
 from sat_keras.run import load_run, train
 from sat_keras.run_config import RunConfig

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
-from sat_edge.caption import Caption
 
+from sat_edge.caption import Caption
 from sat_keras.visualize import attention_figure, overlay, save_attention
 
 

@@ -1,6 +1,6 @@
 import pytest
-from sat_edge import InputError
 
+from sat_edge import InputError
 from sat_keras.vocabulary import Vocabulary
 
 

@@ -1,6 +1,6 @@
 import tensorflow_datasets as tfds
-from sat_edge.photo import open_photo
 
+from sat_edge.photo import open_photo
 from sat_keras.datasets.flickr8k.official_files import SPLITS, read_splits
 
 

@@ -1,8 +1,8 @@
 import logging
 
 import pytest
-from sat_edge import InputError
 
+from sat_edge import InputError
 from sat_keras.datasets.flickr8k.official_files import read_splits
 
 
