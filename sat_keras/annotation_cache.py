@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +44,12 @@ class AnnotationCache:
         self._rows_per_shard = meta["rows_per_shard"]
         with open(self.directory / "records.jsonl", encoding="utf-8") as lines:
             self.records = [json.loads(line) for line in lines]
+        # Where each shard's rows begin, found once: NumPy reads a header with Python's own parser,
+        # which fails now and then when several threads use it at once (CPython 3.11).
+        self._shards = [
+            (path, np.load(path, mmap_mode="r").offset)
+            for path in sorted(self.directory.glob("*.npy"))
+        ]
 
     def __len__(self):
         return len(self.records)
@@ -54,10 +59,9 @@ class AnnotationCache:
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         for i, row in enumerate(rows):
             shard, place = divmod(int(row), self._rows_per_shard)
-            with open(_shard(self.directory, shard), "rb") as file:
-                np.lib.format.read_magic(file)
-                np.lib.format.read_array_header_1_0(file)
-                file.seek(place * out[i].nbytes, os.SEEK_CUR)
+            path, first_row = self._shards[shard]
+            with open(path, "rb") as file:
+                file.seek(first_row + place * out[i].nbytes)
                 file.readinto(out[i].data)
         return out
 

@@ -56,9 +56,10 @@ def pictures(demo):
 def test_scores_on_the_test_split(demo):
     _, result, _ = demo
     assert result["photos"] == 500
-    assert result["BLEU-4"] >= 0.45
-    assert result["grounding_pointing"] >= 4 * result["grounding_uniform_pointing"]
-    assert result["grounding_mass"] >= 3 * result["grounding_uniform_mass"]
+    assert result["BLEU-4"] >= 0.80
+    assert result["grounding_pointing"] >= 0.80
+    assert result["grounding_uniform_pointing"] <= 0.15
+    assert result["grounding_mass"] >= 5 * result["grounding_uniform_mass"]
 
 
 def test_memory(demo):

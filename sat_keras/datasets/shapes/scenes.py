@@ -20,6 +20,7 @@ COLORS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 
+# A scene names its objects in one order (see `_by_prominence`), as people do: "a" comes first.
 WORDINGS = {
     1: (
         "{a}",
@@ -31,20 +32,20 @@ WORDINGS = {
     ),
     2: (
         "{a} {relation} {b}",
-        "{b} {inverse} {a}",
         "there is {a} {relation} {b}",
-        "the picture shows {b} {inverse} {a}",
+        "the picture shows {a} {relation} {b}",
+        "{a} with {b} {inverse} it",
+        "we see {a} with {b} {inverse} it",
         "{a} and {b}",
-        "{b} and {a}",
         "there is {a} and {b}",
     ),
     3: (
         "{a} and {b} and {c}",
-        "{c} and {b} and {a}",
         "there is {a} with {b} and {c}",
-        "{b} with {a} and {c}",
+        "{a} with {b} and {c}",
         "the picture shows {a} and {b} and {c}",
-        "we see {c} with {a} and {b}",
+        "we see {a} with {b} and {c}",
+        "there is {a} and {b} and {c}",
     ),
 }
 INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
@@ -72,8 +73,8 @@ def draw_scene(seed):
     Args:
         seed: int or sequence of ints; the same seed draws the same scene.
     Returns:
-        The picture, uint8 `(IMAGE_SIZE, IMAGE_SIZE, 3)`; its objects, a list of `SceneObject`, no
-        two of the same colour and shape; and `CAPTIONS` captions, a list of str.
+        The picture, uint8 `(IMAGE_SIZE, IMAGE_SIZE, 3)`; its objects, a list of `SceneObject`, the
+        most prominent first, no two of the same colour and shape; and `CAPTIONS` captions, a list of str.
     """
     rng = np.random.default_rng(seed)
     objects = _place_objects(rng, count=int(rng.integers(1, 4)))
@@ -120,10 +121,16 @@ def _place_objects(rng, count):
     sizes = [str(size) for size in rng.choice(list(SIZES), count)]
     widths = [int(rng.integers(*SIZES[size], endpoint=True)) for size in sizes]
     boxes = _disjoint_boxes(rng, widths)
-    return [
+    objects = [
         SceneObject(size, color, shape, tuple(float(x / IMAGE_SIZE) for x in box))
         for size, (color, shape), box in zip(sizes, kinds, boxes, strict=True)
     ]
+    return sorted(objects, key=_by_prominence)
+
+
+def _by_prominence(scene_object):
+    """Large before small, then from top to bottom."""
+    return scene_object.size == "small", scene_object.box[0] + scene_object.box[2]
 
 
 def _disjoint_boxes(rng, widths, margin=3):
@@ -172,7 +179,7 @@ def _render(rng, objects):
         else:
             outline = [(x * (large - 1), y * (large - 1)) for x, y in _OUTLINES[each.shape]]
             ImageDraw.Draw(mask).polygon(outline, fill=255)
-        mask = mask.resize((xmax - xmin, ymax - ymin), Image.Resampling.BOX)
+        mask = mask.reduce(_SUPERSAMPLING)
         picture.paste(COLORS[each.color], (xmin, ymin), mask)
     return np.asarray(picture)
 
@@ -193,7 +200,7 @@ def _texture(rng):
     pattern = patterns[rng.integers(len(patterns))][:, :, None]
     first = rng.integers(100, 170) + rng.integers(-12, 13, size=3)
     second = first + rng.integers(-25, 26)
-    grain = rng.normal(0, 4, (IMAGE_SIZE, IMAGE_SIZE, 3))
+    grain = 4 * rng.standard_normal((IMAGE_SIZE, IMAGE_SIZE, 3), dtype="float32")
     pixels = first + (second - first) * pattern + grain  # (height, width, 3)
     return Image.fromarray(pixels.clip(0, 255).astype("uint8"))
 

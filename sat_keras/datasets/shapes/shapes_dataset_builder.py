@@ -13,8 +13,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     attention looks at what it names.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "One to three shapes on textured backgrounds, 112 x 112 pixels."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"2.0.0": "One to three shapes on textured backgrounds, 112 x 112 pixels."}
 
     def _info(self):
         return self.dataset_info_from_configs(
