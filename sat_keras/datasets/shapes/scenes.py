@@ -74,7 +74,8 @@ def draw_scene(seed):
         seed: int or sequence of ints; the same seed draws the same scene.
     Returns:
         The picture, uint8 `(IMAGE_SIZE, IMAGE_SIZE, 3)`; its objects, a list of `SceneObject`, the
-        most prominent first, no two of the same colour and shape; and `CAPTIONS` captions, a list of str.
+        most prominent first, no two of the same colour and shape; and `CAPTIONS` captions, a list
+        of str.
     """
     rng = np.random.default_rng(seed)
     objects = _place_objects(rng, count=int(rng.integers(1, 4)))
@@ -171,7 +172,7 @@ def _relation(a, b):
 def _render(rng, objects):
     picture = _texture(rng)
     for each in objects:
-        ymin, xmin, ymax, xmax = (round(x * IMAGE_SIZE) for x in each.box)
+        ymin, xmin, _, xmax = (round(x * IMAGE_SIZE) for x in each.box)  # boxes are square
         large = (xmax - xmin) * _SUPERSAMPLING
         mask = Image.new("L", (large, large))
         if each.shape == "circle":
