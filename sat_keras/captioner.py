@@ -3,21 +3,46 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sat_edge.caption import Caption
-from sat_edge.errors import InputError
+from sat_edge.caption import PAD, START, Caption
+from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_keras import decoding, losses
 from sat_keras.encoders import Encoder
 from sat_keras.layers import (
+    INJECTIONS,
     AdditiveScorer,
     AttentionDecoder,
     AttentionLSTMCell,
+    BilinearScorer,
+    HardSelection,
+    InjectDecoder,
     SoftSelection,
+    repeat_rows,
 )
 from sat_keras.vocabulary import Vocabulary
 
-SCORERS = {"additive": AdditiveScorer}
-SELECTIONS = {"soft": SoftSelection}
+ATTENTIONS = ("soft", "hard", "none")
+SCORERS = ("additive", "bilinear")
+LOCATIONS = ("expected", "most_probable", "sampled")
+_BASELINE_DECAY = 0.9
+# What configures a captioner beside its encoder and its vocabulary.
+SETTINGS = (
+    "attention",
+    "scorer",
+    "inject",
+    "units",
+    "embedding_size",
+    "attention_size",
+    "dropout",
+    "doubly_stochastic",
+    "entropy",
+    "expectation",
+    "samples",
+    "scheduled_sampling",
+    "self_critical",
+    "train_encoder",
+    "max_length",
+)
 
 
 @keras.saving.register_keras_serializable("sat_keras")
@@ -27,22 +52,40 @@ class Captioner(keras.Model):
     `fit` takes batches `(x, tokens, mask)` as `pipeline.batches` yields them: `x` images
     `(B / C, H, W, 3)` or the encoder's annotations `(B / C, L, D)`, `tokens` int `(B, T + 1)` from
     `<start>` on, C captions for each of `x`, `mask` `(B, T)`, 1 where a word is to be predicted. It
-    minimises
+    minimises the mean over captions of
 
-        mean_n [ -sum_t log p(y_nt) + lambda sum_i (1 - sum_t alpha_nti)^2 ]
+        -sum_t log p(y_t) + lambda sum_i (1 - sum_t alpha_ti)^2 - lambda_e sum_t H[alpha_t]
+
+    With hard attention, locations are sampled in training, REINFORCE's term is added
+    (`losses.reinforce`), and the likelihood of a word has a baseline: its moving average over
+    batches, `b <- 0.9 b + 0.1 mean log p`, or, with several samples a caption, the mean of the same
+    word's over the caption's other samples. `history` then has `reward` and `baseline`.
 
     Clip gradients by the optimizer's own `global_clipnorm`.
 
     Args:
         encoder: `encoders.Encoder`.
         vocabulary: `Vocabulary`.
-        attention: str. `"soft"`. Defaults to `"soft"`.
-        scorer: str. `"additive"`. Defaults to `"additive"`.
+        attention: str. `"soft"`, `"hard"`, or `"none"`: the CNN-LSTM baselines. Defaults to
+            `"soft"`.
+        scorer: str. Of attention, `"additive"` or `"bilinear"`. Defaults to `"additive"`.
+        inject: str. Without attention, where the picture goes in: `"first"`, `"every"` or `"only"`,
+            see `InjectDecoder`. Defaults to `"every"`.
         units: int. LSTM size H. Defaults to `512`.
         embedding_size: int E. Defaults to `512`.
-        attention_size: int A. Defaults to `512`.
+        attention_size: int A, of the additive scorer. Defaults to `512`.
         dropout: float. Defaults to `0.5`.
         doubly_stochastic: float. Lambda above. Defaults to `1.0`.
+        entropy: float. Lambda_e above: positive spreads attention. Defaults to `0.0`.
+        expectation: float. Hard attention's share of steps that take the expected annotation in
+            place of a sample. Defaults to `0.5`.
+        samples: int. Hard attention's samples a caption. Defaults to `1`.
+        scheduled_sampling: float. Share of words that are the model's own in place of the
+            caption's, in training, see `decoding.mix_in_own_words`. Defaults to `0.0`.
+        self_critical: bool. Whether `fit` raises the CIDEr-D of drawn captions over the greedy
+            one's in place of the likelihood: a second phase, for a captioner that can caption. Each
+            photo of a batch comes with all of its captions, and `captioner.cider` is set to a
+            `metrics.CiderD` of the training split's ids. Defaults to `False`.
         train_encoder: bool. Whether the encoder learns too, from batches of images. Defaults to
             `False`.
         max_length: int. Longest caption, `<end>` included, that `caption` makes. Defaults to `20`.
@@ -61,50 +104,77 @@ class Captioner(keras.Model):
         vocabulary,
         attention="soft",
         scorer="additive",
+        inject="every",
         units=512,
         embedding_size=512,
         attention_size=512,
         dropout=0.5,
         doubly_stochastic=1.0,
+        entropy=0.0,
+        expectation=0.5,
+        samples=1,
+        scheduled_sampling=0.0,
+        self_critical=False,
         train_encoder=False,
         max_length=20,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_choice("attention", attention, ATTENTIONS)
+        check_choice("scorer", scorer, SCORERS)
+        check_choice("inject", inject, INJECTIONS)
+
         # === Layers ===
         self.encoder = encoder
         self.encoder.trainable = train_encoder
-        self.decoder = AttentionDecoder(
-            len(vocabulary),
-            AttentionLSTMCell(
+        if attention == "none":
+            self.decoder = InjectDecoder(len(vocabulary), units, embedding_size, inject, dropout)
+        else:
+            cell = AttentionLSTMCell(
                 units,
-                _choose(SCORERS, scorer, "scorer")(attention_size),
-                _choose(SELECTIONS, attention, "attention")(),
-            ),
-            embedding_size,
-            dropout,
-        )
+                AdditiveScorer(attention_size) if scorer == "additive" else BilinearScorer(),
+                HardSelection(expectation) if attention == "hard" else SoftSelection(),
+            )
+            self.decoder = AttentionDecoder(len(vocabulary), cell, embedding_size, dropout)
         self.decoder.build(encoder.output_shape)
+        self.seed_generator = keras.random.SeedGenerator()
+        if attention == "hard":
+            # Of a word, in nats: at first that of one drawn blindly.
+            self.baseline = self.add_weight(
+                name="baseline",
+                initializer=keras.initializers.Constant(-np.log(len(vocabulary))),
+                trainable=False,
+                dtype="float32",
+            )
+        self.cider = None
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
 
         self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
+        self._compiled_beam = tf.function(self.beam, reduce_retracing=True)
+        self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
 
         # === Metrics: means over words, so that captions of any length compare ===
-        self.loss_mean = keras.metrics.Mean("loss")
-        self.cross_entropy_mean = keras.metrics.Mean("cross_entropy")
-        self.accuracy_mean = keras.metrics.Mean("accuracy")
-        self.gradient_norm = keras.metrics.Mean("gradient_norm")
+        names = ["loss", "cross_entropy", "accuracy", "attention_entropy", "gradient_norm"]
+        if attention == "hard" or self_critical:
+            names += ["reward", "baseline"]
+        self.means = {name: keras.metrics.Mean(name) for name in names}
 
         # === Config ===
         self.vocabulary = vocabulary
         self.attention = attention
         self.scorer = scorer
+        self.inject = inject
         self.units = units
         self.embedding_size = embedding_size
         self.attention_size = attention_size
         self.dropout = dropout
         self.doubly_stochastic = doubly_stochastic
+        self.entropy = entropy
+        self.expectation = expectation
+        self.samples = samples
+        self.scheduled_sampling = scheduled_sampling
+        self.self_critical = self_critical
         self.train_encoder = train_encoder
         self.max_length = max_length
 
@@ -117,16 +187,23 @@ class Captioner(keras.Model):
         return x
 
     def call(self, x, tokens, training=False):
-        """`logits` `(B, T, V)` and `alphas` `(B, T, L)` of the words after each of `tokens`."""
-        annotations = self.encode(x, training)  # (B / C, L, D)
-        captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
-        annotations = tf.repeat(annotations, captions_per_photo, axis=0)  # (B, L, D)
-        return self.decoder(annotations, tokens, training=training)
+        """`logits` `(B, T, V)`, `alphas` `(B, T, L)` and `samples` of the words after `tokens`.
+
+        `x` is of B / C photos: the captions of one come one after the other.
+        """
+        return self.decoder(self.encode(x, training), tokens, training=training)
 
     def train_step(self, data):
         x, tokens, mask = data
+        if self.self_critical:
+            drawn, advantages = self._draw_captions(x, tokens)
+        else:
+            previous = self._mix_in_own_words(x, tokens[:, :-1])  # (B, T)
         with tf.GradientTape() as tape:
-            loss = self._loss(x, tokens, mask, training=True)
+            if self.self_critical:
+                loss = self._self_critical_loss(x, drawn, advantages)
+            else:
+                loss = self._loss(x, previous, tokens[:, 1:], mask, training=True)
             scaled = self.optimizer.scale_loss(loss)
         # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
         # so what clipping does, would not be the gradient's.
@@ -136,81 +213,237 @@ class Captioner(keras.Model):
         # Mixed precision scales losses, and so gradients; where they overflow it skips the step.
         norm = tf.linalg.global_norm(gradients) * (loss / scaled)
         finite = tf.math.is_finite(norm)
-        self.gradient_norm.update_state(tf.where(finite, norm, 0.0), sample_weight=finite)
-        return self.get_metrics_result()
+        self.means["gradient_norm"].update_state(tf.where(finite, norm, 0.0), sample_weight=finite)
+        return self._results(without=("cross_entropy", "accuracy") if self.self_critical else ())
 
     def test_step(self, data):
         x, tokens, mask = data
-        self._loss(x, tokens, mask, training=False)
-        results = self.get_metrics_result()
-        results.pop("gradient_norm")
-        return results
+        self._loss(x, tokens[:, :-1], tokens[:, 1:], mask, training=False)
+        return self._results(without=("gradient_norm", "reward", "baseline"))
 
-    def _loss(self, x, tokens, mask, training):
-        words = tokens[:, 1:]  # (B, T)
-        logits, alphas = self(x, tokens[:, :-1], training=training)  # (B, T, V), (B, T, L)
-        cross_entropy = losses.cross_entropy(words, logits, mask)  # (B,)
+    def _results(self, without):
+        return {name: mean.result() for name, mean in self.means.items() if name not in without}
+
+    def _loss(self, x, previous, words, mask, training):
+        """Mean over captions; see the class."""
+        if training and self.attention == "hard":
+            previous, words, mask = repeat_rows((previous, words, mask), self.samples)
+        logits, alphas, sampled = self(x, previous, training=training)  # (B, T, V), (B, T, L)
+
+        nll = losses.cross_entropy(words, logits, mask)  # (B, T)
+        spread = losses.entropy(alphas, mask)  # (B, T)
         coverage = losses.doubly_stochastic(alphas, mask)  # (B,)
-        loss = ops.mean(cross_entropy + self.doubly_stochastic * coverage)
+        loss = ops.sum(nll - self.entropy * spread, axis=-1) + self.doubly_stochastic * coverage
+        if sampled is not None:
+            loss += losses.reinforce(-nll, self._baselines(-nll, mask), alphas, sampled)
 
         correct = ops.cast(ops.equal(ops.argmax(logits, axis=-1), words), "float32")  # (B, T)
-        self.loss_mean.update_state(loss, sample_weight=ops.shape(tokens)[0])
-        self.cross_entropy_mean.update_state(cross_entropy / ops.sum(mask, -1), ops.sum(mask, -1))
-        self.accuracy_mean.update_state(correct, sample_weight=mask)
-        return loss
+        self.means["loss"].update_state(loss)
+        self.means["cross_entropy"].update_state(nll, sample_weight=mask)
+        self.means["accuracy"].update_state(correct, sample_weight=mask)
+        self.means["attention_entropy"].update_state(spread, sample_weight=mask)
+        return ops.mean(loss)
+
+    def _baselines(self, rewards, mask):
+        """What each word's log-likelihood `(B, T)` is compared with; moves the moving average."""
+        mean = ops.sum(rewards) / ops.sum(mask)
+        self.means["reward"].update_state(mean)
+        self.means["baseline"].update_state(self.baseline)
+        baselines = self.baseline * mask  # (B, T)
+        if self.samples > 1:
+            steps = ops.shape(rewards)[1]
+            each = ops.reshape(rewards, (-1, self.samples, steps))  # (B / S, S, T)
+            others = (ops.sum(each, axis=1, keepdims=True) - each) / (self.samples - 1)
+            baselines = ops.reshape(others, (-1, steps))  # (B, T)
+        baselines = tf.identity(baselines)
+        self.baseline.assign(_BASELINE_DECAY * self.baseline + (1 - _BASELINE_DECAY) * mean)
+        return baselines
+
+    def _mix_in_own_words(self, x, previous):
+        """Scheduled sampling, outside the gradient's tape."""
+        if not self.scheduled_sampling:
+            return previous
+        annotations = self.encode(x)  # (B / C, L, D)
+        captions_per_photo = tf.shape(previous)[0] // tf.shape(annotations)[0]
+        memory, state = repeat_rows(self.decoder.start(annotations), captions_per_photo)
+        return decoding.mix_in_own_words(
+            self._step(memory), state, previous, self.scheduled_sampling, self.seed_generator.next()
+        )
+
+    def _draw_captions(self, x, tokens):
+        """Self-critical training's captions `(B, T)`, as many of each photo as it has references
+        in `tokens`, and by how much each beats the greedy one `(B,)`."""
+        if self.cider is None:
+            raise InputError("self-critical training: set captioner.cider = CiderD(...) first")
+        annotations = self.encode(x)  # (B / C, L, D)
+        captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
+        memory, state = self.decoder.start(annotations)
+        photos, locations, max_length = self._sizes(annotations)
+        own, *_ = decoding.greedy(self._step(memory), state, photos, locations, max_length)
+        memory, state = repeat_rows((memory, state), captions_per_photo)
+        count, seed = tf.shape(tokens)[0], self.seed_generator.next()
+        drawn, *_ = decoding.sample(
+            self._step(memory), state, count, locations, max_length, seed=seed
+        )
+        rewards, baselines = tf.numpy_function(
+            self._rewards, [drawn, own, tokens[:, 1:]], [tf.float32, tf.float32]
+        )
+        rewards, baselines = tf.ensure_shape(rewards, [None]), tf.ensure_shape(baselines, [None])
+        self.means["reward"].update_state(rewards)
+        self.means["baseline"].update_state(baselines)
+        longest = tf.reduce_max(tf.math.count_nonzero(drawn, axis=1))
+        return drawn[:, :longest], rewards - tf.repeat(baselines, captions_per_photo)
+
+    def _rewards(self, drawn, own, references):
+        """CIDEr-D of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word, or
+        captions would learn to stop in the middle."""
+        drawn, own, references = (
+            [row[row != PAD].tolist() for row in rows] for rows in (drawn, own, references)
+        )
+        each = len(references) // len(own)
+        of_photos = [references[i : i + each] for i in range(0, len(references), each)]
+        of_drawn = [of_photos[i // each] for i in range(len(drawn))]
+        scores = self.cider.score(drawn + own, of_drawn + of_photos).astype("float32")
+        return scores[: len(drawn)], scores[len(drawn) :]
+
+    def _self_critical_loss(self, x, drawn, advantages):
+        """`-(r(w) - r(greedy)) log p(w)`, mean over drawn captions w (Rennie et al., 2017, eq. 9).
+
+        Nothing is dropped and no location sampled: these are the probabilities it was drawn with.
+        """
+        mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
+        previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
+        logits, alphas, _ = self.decoder(self.encode(x, training=True), previous)
+        nll = losses.cross_entropy(drawn, logits, mask)  # (B, T)
+        loss = advantages * ops.sum(nll, axis=-1)  # (B,)
+        self.means["loss"].update_state(loss)
+        self.means["attention_entropy"].update_state(
+            losses.entropy(alphas, mask), sample_weight=mask
+        )
+        return ops.mean(loss)
 
     # === Captioning ===
 
-    def caption(self, photos):
-        """Greedy captions.
+    def caption(self, photos, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
+        """The best caption of each photo, greedily or by beam search.
 
         Args:
             photos: array `(B, H, W, 3)` of RGB 0..255 in the encoder's size, or of annotations
                 `(B, L, D)`; or a list of paths, `PIL.Image.Image` or arrays of any size.
+            beam_width, length_penalty, no_repeat_ngram: see `decoding.beam_search`. Default to
+                `1` (greedy), `0.0`, `0`.
         Returns:
             List of `Caption`.
         Raises:
             InputError: if a photo cannot be read.
         """
-        if not isinstance(photos, np.ndarray | tf.Tensor):
-            photos = [to_pixels(open_photo(photo), self.encoder.image_size) for photo in photos]
-            photos = np.stack(photos)  # (B, H, W, 3)
-        tokens, attention, log_prob = self._compiled_greedy(tf.cast(photos, tf.float32))
-        return [
-            Caption.from_decoder(self.vocabulary, *each, self.encoder.grid)
-            for each in zip(tokens.numpy(), attention.numpy(), log_prob.numpy(), strict=True)
-        ]
+        if beam_width == 1 and not no_repeat_ngram:
+            return self._captions(*self._compiled_greedy(self._input(photos)))
+        found = self.beam_search(photos, beam_width, length_penalty, no_repeat_ngram)
+        return [captions[0] for captions in found]
+
+    def beam_search(self, photos, beam_width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+        """The n best captions of each photo, the best first: a list of lists of `Caption`.
+
+        Args:
+            photos: see `caption`.
+            beam_width, length_penalty, no_repeat_ngram, n_best: see `decoding.beam_search`. Default
+                to `3`, `0.0`, `0`, `1`.
+        """
+        found = self._compiled_beam(
+            self._input(photos), beam_width, length_penalty, no_repeat_ngram, n_best
+        )
+        found = [each[:, :n_best] for each in found]
+        return [self._captions(*each) for each in zip(*found, strict=True)]
+
+    def sample(self, photos, temperature=1.0, top_k=0, top_p=1.0, locations="expected", seed=0):
+        """A caption of each photo, drawn from the model's distribution.
+
+        Args:
+            photos: see `caption`.
+            temperature, top_k, top_p: see `decoding.sample`. With `top_k=1` it is greedy.
+            locations: str. Of attention: `"expected"`, the weighted mean; `"most_probable"`, its
+                highest alone; or `"sampled"`. Defaults to `"expected"`.
+            seed: int. The same seed draws the same captions. Defaults to `0`.
+        Returns:
+            List of `Caption`.
+        """
+        check_choice("locations", locations, LOCATIONS)
+        found = self._compiled_sample(
+            self._input(photos), temperature, top_k, top_p, locations, tf.constant([seed, 0])
+        )
+        return self._captions(*found)
 
     def greedy(self, x):
         """`decoding.greedy` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
         annotations = self.encode(x)  # (B, L, D)
         memory, state = self.decoder.start(annotations)
-        return decoding.greedy(
-            lambda token, state: self.decoder.step(token, state, memory),
-            state,
-            annotations.shape[0] or tf.shape(annotations)[0],
-            annotations.shape[1],
-            self.max_length,
+        return decoding.greedy(self._step(memory), state, *self._sizes(annotations))
+
+    def beam(self, x, width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+        """`decoding.beam_search` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
+        annotations = self.encode(x)  # (B, L, D)
+        memory, state = repeat_rows(self.decoder.start(annotations), width)
+        sizes = self._sizes(annotations)
+        return decoding.beam_search(
+            self._step(memory), state, *sizes, width, length_penalty, no_repeat_ngram, n_best
         )
+
+    def draw(self, x, temperature, top_k, top_p, locations, seed):
+        """`decoding.sample` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
+        annotations = self.encode(x)  # (B, L, D)
+        memory, state = self.decoder.start(annotations)
+        step, sizes = self._step(memory), self._sizes(annotations)
+        if locations != "expected":
+            step, state = self._locating_step(memory, state, locations, seed, *sizes[:2])
+        return decoding.sample(step, state, *sizes, temperature, top_k, top_p, seed=seed)
+
+    def _step(self, memory):
+        return lambda token, state: self.decoder.step(token, state, memory)
+
+    def _locating_step(self, memory, state, locations, seed, batch_size, count):
+        """A step that takes one location as its context, and counts: a new one each time."""
+
+        def step(token, state):
+            state, t = state
+            gumbel = tf.zeros([batch_size, count])
+            if locations == "sampled":
+                place_seed = tf.cast(seed, tf.int32) + tf.stack([1, t[0]])
+                uniform = tf.random.stateless_uniform([batch_size, count], place_seed, 1e-20, 1.0)
+                gumbel = -tf.math.log(-tf.math.log(uniform))
+            noise = (gumbel, tf.ones([batch_size, 1]))
+            logits, state, alphas = self.decoder.step(token, state, memory, noise)
+            return logits, (state, t + 1), alphas
+
+        return step, (state, tf.zeros([batch_size], tf.int32))
+
+    def _sizes(self, annotations):
+        """B, L and the longest caption's length."""
+        batch_size, locations, _ = annotations.shape
+        return batch_size or tf.shape(annotations)[0], locations, self.max_length
+
+    def _input(self, photos):
+        if not isinstance(photos, np.ndarray | tf.Tensor):
+            photos = [to_pixels(open_photo(photo), self.encoder.image_size) for photo in photos]
+            photos = np.stack(photos)  # (B, H, W, 3)
+        return tf.cast(photos, tf.float32)
+
+    def _captions(self, tokens, attention, log_prob, score=None):
+        """`Caption` of each row."""
+        score = log_prob if score is None else score
+        outputs = (np.asarray(each) for each in (tokens, attention, log_prob, score))
+        return [
+            Caption.from_decoder(self.vocabulary, *each, self.encoder.grid, self.encoder.regions)
+            for each in zip(*outputs, strict=True)
+        ]
 
     # === Config ===
 
     def get_config(self):
-        names = (
-            "attention",
-            "scorer",
-            "units",
-            "embedding_size",
-            "attention_size",
-            "dropout",
-            "doubly_stochastic",
-            "train_encoder",
-            "max_length",
-        )
         return {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "vocabulary": self.vocabulary.words,
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in SETTINGS},
             "name": self.name,
         }
 
@@ -225,18 +458,13 @@ class Captioner(keras.Model):
     # Keras saves weights but not the state of random generators. With it, a run that is
     # resumed drops the same units as one that was never stopped.
     def save_own_variables(self, store):
-        for i, state in enumerate(self._random_states()):
+        for i, state in enumerate(self._own_variables()):
             store[str(i)] = state.numpy()
 
     def load_own_variables(self, store):
-        for i, state in enumerate(self._random_states()):
+        for i, state in enumerate(self._own_variables()):
             state.assign(store[str(i)])
 
-    def _random_states(self):
-        return [each for each in self.variables if each.name == "seed_generator_state"]
-
-
-def _choose(choices, name, what):
-    if name not in choices:
-        raise InputError(f"unknown {what} {name!r}: choose one of {', '.join(choices)}")
-    return choices[name]
+    def _own_variables(self):
+        states = [each for each in self.variables if each.name == "seed_generator_state"]
+        return states + ([self.baseline] if self.attention == "hard" else [])

@@ -2,14 +2,17 @@
 
 A step function is `step(token, state) -> (logits, state, alphas)`: the previous words `(B,)`, any
 nest of state tensors with B first, logits `(B, V)` and attention `(B, L)`.
+
+Captions come as `tokens` int32 `(B, T)`, from the first word to `<end>`, then `<pad>`; `alphas`
+float32 `(B, T, L)`, zero behind `<end>`; `log_prob` float32 `(B,)`, the sum over words and `<end>`.
+A caption that reaches T words without its `<end>` stays without it.
 """
 
 import tensorflow as tf
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
 
-# Words that no caption holds: a decoder passes over them, however probable.
-_NEVER = [PAD, START, UNKNOWN]
+_IMPOSSIBLE = -1e9  # a logit or log-probability: minus infinity would make 0 * inf
 
 
 def greedy(step, state, batch_size, locations, max_length=20):
@@ -22,16 +25,55 @@ def greedy(step, state, batch_size, locations, max_length=20):
         locations: int L.
         max_length: int T, words and `<end>`. Defaults to `20`.
     Returns:
-        `tokens` int32 `(B, T)`, from the first word to `<end>`, then `<pad>`; `alphas` float32
-        `(B, T, L)`, zero behind `<end>`; `log_prob` float32 `(B,)`, the sum over words and
-        `<end>`.
+        `tokens`, `alphas`, `log_prob`.
     """
+
+    def most_probable(logits, t):
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+    return _word_by_word(most_probable, step, state, batch_size, locations, max_length)
+
+
+def sample(
+    step, state, batch_size, locations, max_length=20, temperature=1.0, top_k=0, top_p=1.0, *, seed
+):
+    """Draws every word from the model's distribution.
+
+    Args:
+        step, state, batch_size, locations, max_length: see `greedy`.
+        temperature: float. Logits are divided by it. Defaults to `1.0`.
+        top_k: int. Only the k most probable words are drawn from. Defaults to `0`: all.
+        top_p: float. Only the fewest words that together have this probability are drawn from
+            (Holtzman et al., 2020, "nucleus"). Defaults to `1.0`: all.
+        seed: int tensor `(2,)`. The same seed draws the same captions.
+    Returns:
+        `tokens`, `alphas`, `log_prob`; the last under the model itself, without temperature.
+    """
+
+    def draw(logits, t):
+        logits = logits / temperature
+        if top_k:
+            kept = tf.math.top_k(logits, min(top_k, logits.shape[-1])).values  # (B, k)
+            logits = tf.where(logits < kept[:, -1:], _IMPOSSIBLE, logits)
+        if top_p < 1:
+            ordered = tf.sort(logits, direction="DESCENDING")  # (B, V)
+            before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)  # (B, V)
+            least = tf.reduce_min(tf.where(before < top_p, ordered, float("inf")), -1)  # (B,)
+            logits = tf.where(logits < least[:, None], _IMPOSSIBLE, logits)
+        word_seed = tf.cast(seed, tf.int32) + tf.stack([0, t])
+        word = tf.random.stateless_categorical(logits, 1, word_seed, tf.int32)  # (B, 1)
+        return word[:, 0]
+
+    return _word_by_word(draw, step, state, batch_size, locations, max_length)
+
+
+def _word_by_word(choose, step, state, batch_size, locations, max_length):
+    """One caption a row; `choose(logits, t)` gives the next words `(B,)`."""
 
     def body(t, token, running, state, tokens, alphas, log_prob):
         logits, state, alpha = step(token, state)  # (B, V), (B, L)
         vocabulary_size = logits.shape[-1]
-        never = tf.constant([-1e9 if i in _NEVER else 0.0 for i in range(vocabulary_size)])
-        token = tf.argmax(logits + never, axis=-1, output_type=tf.int32)  # (B,)
+        token = choose(logits + _never(vocabulary_size), t)  # (B,)
         chosen = tf.one_hot(token, vocabulary_size)  # (B, V)
         word_log_prob = tf.reduce_sum(chosen * tf.nn.log_softmax(logits), axis=-1)  # (B,)
 
@@ -63,3 +105,157 @@ def greedy(step, state, batch_size, locations, max_length=20):
         maximum_iterations=max_length,
     )
     return tokens, alphas, log_prob
+
+
+def beam_search(
+    step,
+    state,
+    batch_size,
+    locations,
+    max_length=20,
+    width=3,
+    length_penalty=0.0,
+    no_repeat_ngram=0,
+    n_best=1,
+):
+    """Keeps the K best captions of each picture, word by word.
+
+    A caption's score is `log_prob / length ** length_penalty`, its `<end>` counted. A caption that
+    has its `<end>` stays among the K as it is, until K better ones push it out. The search ends
+    where no running caption can enter the n best any more: its score could at best be its present
+    log-probability at the greatest length.
+
+    Args:
+        step, batch_size, locations, max_length: see `greedy`; B pictures, but
+        state: the first state of B x K rows, each picture's row K times in a row; what `step`
+            remembers of the pictures is to be repeated likewise.
+        width: int K. Defaults to `3`.
+        length_penalty: float. 0 compares sums, 1 means over words. Defaults to `0.0`.
+        no_repeat_ngram: int n. No n words in a row come twice in a caption. Defaults to `0`: off.
+        n_best: int. How many of the K have to be final, at most K. Defaults to `1`.
+    Returns:
+        `tokens` int32 `(B, K, T)`, `alphas` `(B, K, T, L)`, `log_prob` and `score` `(B, K)`, the
+        best first.
+    """
+
+    def body(t, token, finished, length, state, tokens, alphas, log_prob, _):
+        logits, state, alpha = step(tf.reshape(token, [-1]), state)  # (B K, V), (B K, L)
+        vocabulary_size = logits.shape[-1]
+        words = tf.nn.log_softmax(logits) + _never(vocabulary_size)  # (B K, V)
+        if no_repeat_ngram:
+            seen = _would_repeat(tf.reshape(tokens, [-1, max_length]), t, no_repeat_ngram, words)
+            words = tf.where(seen, _IMPOSSIBLE, words)
+        words = tf.reshape(words, [batch_size, width, vocabulary_size])  # (B, K, V)
+        # A finished caption has one way on, which costs nothing.
+        padding = tf.one_hot(PAD, vocabulary_size, 0.0, _IMPOSSIBLE)  # (V,)
+        words = tf.where(finished[..., None], padding, words)
+
+        candidates = log_prob[..., None] + words  # (B, K, V)
+        length += tf.cast(tf.logical_not(finished), tf.float32)  # (B, K)
+        scores = candidates / (length**length_penalty)[..., None]  # (B, K, V)
+        scores = tf.reshape(scores, [batch_size, width * vocabulary_size])  # (B, K V)
+        score, best = tf.math.top_k(scores, width)  # (B, K), (B, K)
+        parent, token = best // vocabulary_size, best % vocabulary_size  # (B, K), (B, K)
+
+        # Everything follows its parent. Rows of the state are of all pictures: (B K, ...).
+        log_prob = tf.gather(tf.reshape(candidates, tf.shape(scores)), best, batch_dims=1)
+        length = tf.gather(length, parent, batch_dims=1)
+        running = tf.logical_not(tf.gather(finished, parent, batch_dims=1))  # (B, K)
+        row = tf.reshape(parent + width * tf.range(batch_size)[:, None], [-1])  # (B K,)
+        state = tf.nest.map_structure(lambda each: tf.gather(each, row), state)
+        here = tf.one_hot(t, max_length)  # (T,)
+        tokens = tf.gather(tokens, parent, batch_dims=1)  # (B, K, T)
+        tokens += token[..., None] * tf.cast(here, tf.int32)
+        alpha = tf.reshape(tf.gather(alpha, row), [batch_size, width, 1, locations])
+        mask = tf.cast(running, tf.float32)[..., None, None]  # (B, K, 1, 1)
+        alphas = tf.gather(alphas, parent, batch_dims=1)  # (B, K, T, L)
+        alphas += mask * alpha * here[:, None]
+        finished = tf.logical_or(tf.logical_not(running), tf.equal(token, END))  # (B, K)
+        return t + 1, token, finished, length, state, tokens, alphas, log_prob, score
+
+    def some_can_win(t, token, finished, length, state, tokens, alphas, log_prob, score):
+        best_possible = tf.where(finished, -float("inf"), log_prob / max_length**length_penalty)
+        limit = tf.reduce_max(best_possible, axis=1, keepdims=True)  # (B, 1)
+        final = tf.logical_and(finished, score >= limit)  # (B, K)
+        settled = tf.reduce_sum(tf.cast(final, tf.int32), axis=1) >= n_best  # (B,)
+        return tf.logical_and(t < max_length, tf.logical_not(tf.reduce_all(settled)))
+
+    rows = [batch_size, width]
+    # At first all K rows of a picture are the same caption: only one of them may go on.
+    log_prob = tf.one_hot(tf.zeros([batch_size], tf.int32), width, 0.0, _IMPOSSIBLE)  # (B, K)
+    *_, tokens, alphas, log_prob, score = tf.while_loop(
+        some_can_win,
+        body,
+        (
+            tf.constant(0),
+            tf.fill(rows, START),
+            tf.fill(rows, False),
+            tf.zeros(rows),
+            state,
+            tf.zeros([*rows, max_length], tf.int32),
+            tf.zeros([*rows, max_length, locations]),
+            log_prob,
+            log_prob,
+        ),
+        maximum_iterations=max_length,
+    )
+    return tokens, alphas, log_prob, score
+
+
+def mix_in_own_words(step, state, tokens, probability, seed):
+    """Scheduled sampling: replaces some of a caption's words by what the model says itself.
+
+    Word by word, with `probability` the word is drawn from the model's distribution behind the
+    words so far, own ones among them, and else stays the caption's.
+
+    Args:
+        step, state: see `greedy`.
+        tokens: int tensor `(B, T)`, a caption's words, `<start>` first.
+        probability: float or scalar tensor.
+        seed: int tensor `(2,)`.
+    Returns:
+        int32 `(B, T)`, `<start>` first.
+    Reference:
+        Bengio et al., 2015, arXiv 1506.03099.
+    """
+    seed = tf.cast(seed, tf.int32)
+    batch_size, steps = tf.unstack(tf.shape(tokens))
+    own = tf.random.stateless_uniform([steps, batch_size], seed) < probability  # (T, B)
+    words = tf.transpose(tf.cast(tokens, tf.int32))  # (T, B)
+
+    def body(t, token, state, mixed):
+        mixed = mixed.write(t, token)
+        logits, state, _ = step(token, state)  # (B, V)
+        drawn = tf.random.stateless_categorical(
+            logits + _never(logits.shape[-1]), 1, seed + tf.stack([1, t]), tf.int32
+        )  # (B, 1)
+        next_word = tf.minimum(t + 1, steps - 1)
+        token = tf.where(own[next_word], drawn[:, 0], words[next_word])
+        return t + 1, token, state, mixed
+
+    *_, mixed = tf.while_loop(
+        lambda t, *_: t < steps,
+        body,
+        (tf.constant(0), words[0], state, tf.TensorArray(tf.int32, size=steps)),
+        maximum_iterations=steps,
+    )
+    return tf.transpose(mixed.stack())
+
+
+def _never(vocabulary_size):
+    """Words that no caption holds, `(V,)`: a decoder passes over them, however probable."""
+    never = (PAD, START, UNKNOWN)
+    return tf.constant([_IMPOSSIBLE if i in never else 0.0 for i in range(vocabulary_size)])
+
+
+def _would_repeat(tokens, t, n, words):
+    """Which words would close a run of n words that `tokens` `(R, T)`, t long, holds: `(R, V)`."""
+    max_length = tokens.shape[1]
+    last = tf.gather(tokens, tf.maximum(t - n + 1 + tf.range(n - 1), 0), axis=1)  # (R, n - 1)
+    starts = max_length - n + 1
+    runs = tf.stack([tokens[:, i : i + starts] for i in range(n - 1)], axis=-1)  # (R, S, n - 1)
+    inside = tf.range(starts) + n - 1 < t  # (S,): the run's last word has been said
+    same = tf.logical_and(inside, tf.reduce_all(tf.equal(runs, last[:, None]), axis=-1))  # (R, S)
+    row = tf.range(tf.shape(tokens)[0])[:, None] + tf.zeros([1, starts], tf.int32)  # (R, S)
+    places = tf.stack([row, tokens[:, n - 1 :]], axis=-1)  # (R, S, 2)
+    return tf.scatter_nd(places, tf.cast(same, tf.int32), tf.shape(words)) > 0  # (R, V)

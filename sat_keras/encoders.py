@@ -3,13 +3,14 @@
     encoder = mobilenet_v2(weights="imagenet")                  # 7 x 7 x 1280
     encoder = mobilenet_v2(layer="block_13_expand_relu")        # 14 x 14 x 576
     encoder = mobilenet(alpha=0.75, weights="weights.h5")       # a file instead of a download
+    encoder = mobilenet_v2(patches=3)                           # 3 x 3 crops, one vector each
+    encoder = vgg16(layer="fc2")                                # 1 x 1 x 4096: no grid at all
 
 Every location keeps its place: location i of the annotations is row `i // columns`, column
-`i % columns` of `encoder.grid`. The normalisation that a network was trained with is part of the
-model.
+`i % columns` of `encoder.grid`, and lies at `encoder.regions[i]`. The
+normalisation that a network was trained with is part of the model.
 """
 
-import difflib
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +19,11 @@ from typing import NamedTuple
 
 import h5py
 import keras
+import numpy as np
 from keras import ops
 from keras.layers import Rescaling, Reshape
 
-from sat_edge.errors import InputError
+from sat_edge.errors import InputError, check_choice
 
 applications = keras.applications
 
@@ -48,6 +50,7 @@ class Backbone(NamedTuple):
     normalise: Callable
     layer: str | None = None  # the default grid; None: the last layer
     has_alpha: bool = True
+    fully_connected: tuple[str, ...] = ()  # layers of the network's top
 
 
 BACKBONES = {
@@ -56,8 +59,8 @@ BACKBONES = {
     "mobilenet_v3_small": Backbone(applications.MobileNetV3Small, _as_it_comes),
     "mobilenet_v3_large": Backbone(applications.MobileNetV3Large, _as_it_comes),
     # The last convolution, not the pooling behind it, as in the paper: 14 x 14.
-    "vgg16": Backbone(applications.VGG16, _caffe, "block5_conv3", has_alpha=False),
-    "vgg19": Backbone(applications.VGG19, _caffe, "block5_conv4", has_alpha=False),
+    "vgg16": Backbone(applications.VGG16, _caffe, "block5_conv3", False, ("fc1", "fc2")),
+    "vgg19": Backbone(applications.VGG19, _caffe, "block5_conv4", False, ("fc1", "fc2")),
     "resnet50": Backbone(applications.ResNet50, _caffe, has_alpha=False),
 }
 
@@ -69,47 +72,72 @@ class Encoder(keras.Model):
     Args:
         backbone: str. A key of `BACKBONES`: `"mobilenet"`, `"mobilenet_v2"`,
             `"mobilenet_v3_small"`, `"mobilenet_v3_large"`, `"vgg16"`, `"vgg19"`, `"resnet50"`.
-        layer: str. The layer whose output grid is used. Defaults to the network's last one
-            (VGG: the last convolution).
+        layer: str. The layer whose output is used. Defaults to the network's last one (VGG: the
+            last convolution). One without a grid (VGG's `"fc1"`, `"fc2"`) is one location.
         alpha: float. Width multiplier (MobileNet only). Defaults to `1.0`.
         image_size: pair of ints (height, width). Defaults to `(224, 224)`.
         weights: `None` for random ones, `"imagenet"` to download them, or the path of a
             weights file. Defaults to `None`.
+        patches: int n. Instead of one grid of the whole picture, n x n crops that overlap by half
+            go through the network, and a crop's mean over its grid is one location. Defaults to
+            `0`: none.
     Call arguments:
         images: tensor `(B, height, width, 3)`, RGB 0..255.
     Returns:
         Annotations, float tensor `(B, L, D)`, L the rows times the columns of `grid`.
+    Attributes:
+        grid: `(rows, columns)`.
+        regions: float array `(L, 4)`: each location's part of the picture, (ymin, xmin, ymax,
+            xmax), 0..1.
     Raises:
         InputError: for an unknown backbone, layer or weights file, with what there is instead.
     """
 
     def __init__(
-        self, backbone, layer=None, alpha=1.0, image_size=(224, 224), weights=None, **kwargs
+        self,
+        backbone,
+        layer=None,
+        alpha=1.0,
+        image_size=(224, 224),
+        weights=None,
+        patches=0,
+        **kwargs,
     ):
-        spec = _lookup(BACKBONES, backbone, "encoder")
+        check_choice("encoder", backbone, BACKBONES)
+        spec = BACKBONES[backbone]
         if alpha != 1.0 and not spec.has_alpha:
             raise InputError(f"encoder {backbone} has no width multiplier: leave alpha at 1.0")
 
         # === Functional graph ===
         height, width = image_size
+        seen = (2 * height // (patches + 1), 2 * width // (patches + 1)) if patches else image_size
         network = spec.build(
-            include_top=False,
-            input_shape=(height, width, 3),
+            include_top=layer in spec.fully_connected,
+            input_shape=(*seen, 3),
             weights="imagenet" if weights == "imagenet" else None,
             **({"alpha": alpha} if spec.has_alpha else {}),
         )
         name = layer or spec.layer or network.layers[-1].name
-        features = _lookup({each.name: each for each in network.layers}, name, "layer").output
-        if len(features.shape) != 4:
-            raise InputError(f"layer {name} of {backbone} has no grid: {features.shape}")
-        network = keras.Model(network.input, features, name=backbone)
+        check_choice("layer", name, [each.name for each in network.layers])
+        network = keras.Model(network.input, network.get_layer(name).output, name=backbone)
         if weights not in (None, "imagenet"):
             _load_weights(network, Path(weights))
 
         images = keras.Input((height, width, 3), name="image")
-        grid = network(spec.normalise(images))  # (B, rows, columns, D)
-        _, rows, columns, size = grid.shape
-        annotations = Reshape((rows * columns, size), name="annotations")(grid)  # (B, L, D)
+        inputs = spec.normalise(images)
+        if patches:
+            inputs = _overlapping_crops(inputs, patches, seen)  # (n n B, h, w, 3)
+        features = network(inputs)  # (B, rows, columns, D) or (B, D)
+        if patches:
+            if len(features.shape) == 4:
+                features = ops.mean(features, axis=(1, 2))  # (n n B, D)
+            features = ops.reshape(features, (patches**2, -1, features.shape[-1]))  # (n n, B, D)
+            annotations = ops.transpose(features, (1, 0, 2))  # (B, n n, D)
+            rows = columns = patches
+        else:
+            # Without a grid, (B, D), it is one of 1 x 1.
+            *_, rows, columns, size = (1, 1, *features.shape[1:])
+            annotations = Reshape((rows * columns, size), name="annotations")(features)
         kwargs.setdefault("name", "encoder")
         super().__init__(inputs=images, outputs=annotations, **kwargs)
 
@@ -118,7 +146,15 @@ class Encoder(keras.Model):
         self.layer = layer
         self.alpha = alpha
         self.image_size = (height, width)
+        self.patches = patches
         self.grid = (rows, columns)
+
+    @property
+    def regions(self):
+        # Crops are two steps wide, n + 1 steps to the picture.
+        steps, wide = ((self.patches + 1,) * 2, 2) if self.patches else (self.grid, 1)
+        y, x = np.indices(self.grid).reshape(2, -1)  # (L,), (L,)
+        return np.stack([y, x, y + wide, x + wide], axis=1) / (*steps, *steps)
 
     def get_config(self):
         return {
@@ -126,6 +162,7 @@ class Encoder(keras.Model):
             "layer": self.layer,
             "alpha": self.alpha,
             "image_size": self.image_size,
+            "patches": self.patches,
             "name": self.name,
         }
 
@@ -150,11 +187,20 @@ vgg19 = partial(Encoder, "vgg19")
 resnet50 = partial(Encoder, "resnet50")
 
 
-def _lookup(choices, name, what):
-    if name not in choices:
-        near = difflib.get_close_matches(name, choices, n=8, cutoff=0.0)
-        raise InputError(f"unknown {what} {name!r}: choose for example {', '.join(near)}")
-    return choices[name]
+def _overlapping_crops(images, patches, size):
+    """n x n crops `(n n B, h, w, 3)` of `(B, H, W, 3)`, a crop's pictures one after the other.
+
+    Along the batch, not an axis of their own: GPU runtimes of LiteRT have at most four axes.
+    """
+    height, width = size
+    return ops.concatenate(
+        [
+            images[:, y : y + height, x : x + width]
+            for y in (row * height // 2 for row in range(patches))
+            for x in (column * width // 2 for column in range(patches))
+        ],
+        axis=0,
+    )
 
 
 def _load_weights(network, path):

@@ -6,7 +6,7 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
-from sat_keras.metrics import bleu, grounding
+from sat_keras.metrics import bleu, cider, grounding
 
 _BATCH = 32
 
@@ -20,8 +20,9 @@ def evaluate(caption, builder, split, limit=None):
         split: str.
         limit: int. Only so many photos. Defaults to `None`: all.
     Returns:
-        `(scores, captions)`: a dict of BLEU-1 to BLEU-4 and, where the data set knows boxes, of
-        grounding, all 0..1, and the number of `photos`; and `{"filename", "caption"}` a photo.
+        `(scores, captions)`: a dict of BLEU-1 to BLEU-4, 0..1, CIDEr, 0..10, and, where the data
+        set knows boxes, grounding, 0..1, and the number of `photos`; and `{"filename", "caption"}`
+        a photo.
     """
     captions, records = [], []
     total = builder.info.splits[split].num_examples
@@ -34,7 +35,9 @@ def evaluate(caption, builder, split, limit=None):
             )
             records += [record for _, _, record in batch]
             progress.update(len(batch))
-    scores = bleu([each.text for each in captions], [each["captions"] for each in records])
+    sentences = [each.text for each in captions]
+    references = [each["captions"] for each in records]
+    scores = bleu(sentences, references) | cider(sentences, references)
     if "objects" in records[0]:
         scores |= _shapes_grounding(captions, records)
     return {**scores, "photos": count}, [
@@ -51,7 +54,8 @@ def _shapes_grounding(captions, records):
         named = named_objects(caption.words, objects)
         content = [i for i, each in enumerate(named) if each is not None]
         boxes = [objects[named[i]].box if named[i] >= 0 else None for i in content]
-        for name, value in grounding(caption.attention[content], boxes).items():
+        attention = caption.attention.reshape(len(caption.attention), -1)[content]  # (N, L)
+        for name, value in grounding(attention, caption.regions, boxes).items():
             totals[name] = totals.get(name, 0.0) + value
         words += len(content)
     return {f"grounding_{name}": value / max(words, 1) for name, value in totals.items()}

@@ -1,22 +1,28 @@
-"""What training makes small. B batch, T caption length, V vocabulary size, L locations."""
+"""What training makes small. B batch, T caption length, V vocabulary size, L locations.
 
+A caption's words are summed, never averaged, so that every term weighs the same in a long caption
+as in a short one; the mean over a batch's captions is the caller's.
+"""
+
+import tensorflow as tf
 from keras import ops
+
+_TINY = 1e-30  # of a weight whose logarithm is taken
 
 
 def cross_entropy(tokens, logits, mask):
-    """Negative log-likelihood of each caption: `-sum_t log p(y_t | y_1..y_{t-1}, a)`.
+    """Negative log-likelihood of each word: `-log p(y_t | y_1..y_{t-1}, a)`.
 
     Args:
         tokens: int tensor `(B, T)`, the words to predict.
         logits: float tensor `(B, T, V)`.
         mask: float tensor `(B, T)`, 1 for a word, 0 for padding.
     Returns:
-        Float tensor `(B,)`, in nats.
+        Float tensor `(B, T)`, in nats, 0 for padding. Its sum over T is a caption's.
     Reference:
         Xu et al., 2015, arXiv 1502.03044, eq. 14, first term.
     """
-    words = ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True)  # (B, T)
-    return ops.sum(words * mask, axis=-1)
+    return mask * ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True)
 
 
 def doubly_stochastic(alphas, mask):
@@ -32,3 +38,43 @@ def doubly_stochastic(alphas, mask):
     """
     looked_at = ops.sum(alphas * mask[:, :, None], axis=1)  # (B, L)
     return ops.sum(ops.square(1.0 - looked_at), axis=-1)
+
+
+def entropy(alphas, mask):
+    """How widely each step's attention is spread: `H[s_t] = -sum_i alpha_ti log alpha_ti`.
+
+    Args:
+        alphas: float tensor `(B, T, L)`.
+        mask: float tensor `(B, T)`, 1 for a word, 0 for padding.
+    Returns:
+        Float tensor `(B, T)`, in nats, 0 for padding; at most `log L`.
+    """
+    return -mask * ops.sum(alphas * ops.log(ops.maximum(alphas, _TINY)), axis=-1)
+
+
+def reinforce(rewards, baselines, alphas, samples):
+    """A term whose gradient is REINFORCE's estimate for sampled locations (Williams, 1992).
+
+    The likelihood of the words behind a location depends on it only from its own word on, so each
+    location is paid by the words from there to the end; those before would add variance and,
+    in expectation, nothing:
+
+        -sum_t stop_gradient( sum_{u >= t} (r_u - b_u) ) log p(s_t)
+
+    With the gradient of `cross_entropy` at the same samples this is, in expectation, the gradient
+    of the expected negative log-likelihood: lambda_r of the paper is 1.
+
+    Args:
+        rewards: float tensor `(B, T)`, r: each word's log-likelihood, 0 for padding.
+        baselines: float tensor `(B, T)`, b: what was to be expected, 0 for padding. It may depend
+            on anything but the caption's own samples.
+        alphas: float tensor `(B, T, L)`.
+        samples: float tensor `(B, T, L)`, one-hot; zeros where nothing was sampled.
+    Returns:
+        Float tensor `(B,)`.
+    Reference:
+        Xu et al., 2015, arXiv 1502.03044, eq. 11 and 12.
+    """
+    advantages = tf.stop_gradient(ops.flip(ops.cumsum(ops.flip(rewards - baselines, -1), -1), -1))
+    log_p = ops.sum(samples * ops.log(ops.maximum(alphas, _TINY)), axis=-1)  # (B, T)
+    return -ops.sum(advantages * log_p, axis=-1)

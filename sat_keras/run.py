@@ -2,7 +2,7 @@
 
 config.json               the settings
 vocabulary.txt
-captioner.keras           the best epoch's captioner, by validation cross-entropy
+captioner.keras           the best epoch's captioner, by CIDEr of validation's greedy captions
 checkpoint.keras          the last complete epoch with optimizer and random state, to resume
 log.csv                   one line an epoch
 tensorboard/
@@ -17,9 +17,10 @@ import keras
 
 from sat_edge.errors import InputError
 from sat_keras.annotation_cache import build_annotation_cache
-from sat_keras.captioner import Captioner
+from sat_keras.captioner import SETTINGS, Captioner
 from sat_keras.encoders import Encoder
 from sat_keras.files import atomic_output
+from sat_keras.metrics import CiderD, cider
 from sat_keras.pipeline import batches
 from sat_keras.run_config import RunConfig
 from sat_keras.vocabulary import Vocabulary
@@ -31,7 +32,7 @@ CAPTIONER, CHECKPOINT, LOG = "captioner.keras", "checkpoint.keras", "log.csv"
 def load_encoder(config, weights=None):
     """The encoder of `config`, with `weights` as `Encoder` takes them."""
     size = (config.image_size, config.image_size)
-    return Encoder(config.encoder, config.layer, config.alpha, size, weights)
+    return Encoder(config.encoder, config.layer, config.alpha, size, weights, config.patches)
 
 
 def load_run(run):
@@ -84,12 +85,11 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     if resume:
         captioner, history = _load_checkpoint(run)
     else:
-        captions = (text for each in caches["train"].records for text in each["captions"])
-        vocabulary = Vocabulary.from_captions(captions, config.min_count)
+        captioner, history = _new_captioner(config, encoder, caches["train"].records), []
         config.save(run)
-        vocabulary.save(run / VOCABULARY)
-        captioner = _build_captioner(config, encoder, vocabulary)
-        history = []
+        captioner.vocabulary.save(run / VOCABULARY)
+    if config.self_critical:
+        captioner.cider = CiderD(_caption_ids(captioner, caches["train"].records))
 
     def split_batches(split, **options):
         return batches(
@@ -112,27 +112,61 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         validation_data=split_batches("validation", shuffle=False),
         initial_epoch=len(history),
         epochs=config.epochs,
-        callbacks=[_EpochWriter(run, history), keras.callbacks.TensorBoard(run / "tensorboard")],
+        callbacks=[
+            _ValidationCider(caches["validation"]),
+            _EpochWriter(run, history),
+            keras.callbacks.TensorBoard(run / "tensorboard"),
+        ],
         verbose=verbose,
         shuffle=False,  # the pipeline shuffles
     )
     return history
 
 
-def _build_captioner(config, encoder, vocabulary):
-    return Captioner(
-        encoder,
-        vocabulary,
-        attention=config.attention,
-        scorer=config.scorer,
-        units=config.units,
-        embedding_size=config.embedding_size,
-        attention_size=config.attention_size,
-        dropout=config.dropout,
-        doubly_stochastic=config.doubly_stochastic,
-        train_encoder=config.train_encoder,
-        max_length=config.max_length,
-    )
+def _new_captioner(config, encoder, records):
+    """A captioner as `config` has it, with fresh weights or those of `config.warm_start`."""
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    if config.warm_start is None:
+        captions = (text for each in records for text in each["captions"])
+        vocabulary = Vocabulary.from_captions(captions, config.min_count)
+        return Captioner(encoder, vocabulary, **settings)
+    source = load_run(config.warm_start)
+    captioner = Captioner(encoder, source.vocabulary, **settings)
+    if source.encoder.get_config() != encoder.get_config():
+        raise InputError(f"{config.warm_start}: was trained with another encoder; name the same")
+    encoder.set_weights(source.encoder.get_weights())
+    try:
+        for mine, other in zip(
+            captioner.decoder.trainable_weights, source.decoder.trainable_weights, strict=True
+        ):
+            mine.assign(other)
+    except ValueError as error:
+        raise InputError(f"{config.warm_start}: has another decoder; name its settings") from error
+    return captioner
+
+
+def _caption_ids(captioner, records):
+    """The ids of every record's captions as they are in batches, `<start>` left out."""
+    encode, max_length = captioner.vocabulary.encode, captioner.max_length
+    return [[encode(text, max_length)[1:] for text in each["captions"]] for each in records]
+
+
+class _ValidationCider(keras.callbacks.Callback):
+    """Adds `val_cider`, of greedy captions, to each epoch's logs."""
+
+    def __init__(self, cache, batch_size=64):
+        super().__init__()
+        self.cache = cache
+        self.batch_size = batch_size
+
+    def on_epoch_end(self, epoch, logs=None):
+        captions = []
+        for start in range(0, len(self.cache), self.batch_size):
+            rows = range(start, min(start + self.batch_size, len(self.cache)))
+            captions += [each.text for each in self.model.caption(self.cache.read(rows))]
+        logs["val_cider"] = cider(captions, [each["captions"] for each in self.cache.records])[
+            "CIDEr"
+        ]
 
 
 class _EpochWriter(keras.callbacks.Callback):
@@ -146,8 +180,8 @@ class _EpochWriter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in logs.items()}
         self.history.append({"epoch": epoch + 1, **logs})
-        losses = [each["val_cross_entropy"] for each in self.history]
-        if losses[-1] == min(losses):
+        scores = [each["val_cider"] for each in self.history]
+        if scores[-1] == max(scores):
             # A copy has no optimizer, which would make the file three times as large.
             best = Captioner.from_config(self.model.get_config())
             best.set_weights(self.model.get_weights())

@@ -19,10 +19,12 @@ class RunConfig:
     alpha: float = 1.0
     layer: str | None = None
     image_size: int = 224
+    patches: int = 0
     train_encoder: bool = False
     # decoder
     attention: str = "soft"
     scorer: str = "additive"
+    inject: str = "every"
     units: int = 512
     embedding_size: int = 512
     attention_size: int = 512
@@ -34,6 +36,12 @@ class RunConfig:
     learning_rate: float = 4e-4  # Adam's, at first; falls to zero along a cosine
     clip_norm: float = 5.0
     doubly_stochastic: float = 1.0
+    entropy: float = 0.0
+    expectation: float = 0.5
+    samples: int = 1
+    scheduled_sampling: float = 0.0
+    self_critical: bool = False
+    warm_start: str | None = None  # a run folder: its vocabulary and weights are where this begins
     min_count: int = 4
     max_length: int = 20
     precision: str = "float32"

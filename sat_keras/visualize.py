@@ -17,8 +17,9 @@ _DARKEST = 0.25  # of the photo's brightness, where attention is none
 def attention_figure(photo, caption):
     """One panel with the photo, then one a word with its attention laid over the photo.
 
-    Weights are drawn from nothing (dark) to the word's highest (full light and colour), upsampled
-    bicubically to the photo's size; the share in each title is the highest weight itself.
+    Weights are drawn from nothing (dark) to the word's highest (full light and colour): a grid's
+    upsampled bicubically to the photo's size, crops as they lie, their weights added up where they
+    overlap. The share in each title is the highest weight itself.
 
     Args:
         photo: as `sat_edge.open_photo` takes it.
@@ -39,18 +40,41 @@ def attention_figure(photo, caption):
     axes[0].imshow(image)
     axes[0].set_title("photo", fontsize=10)
     for axis, word, weights in zip(axes[1:], caption.words, caption.attention, strict=False):
-        axis.imshow(overlay(image, weights))
+        axis.imshow(overlay(image, weights, caption.regions))
         axis.set_title(f"{word}  ({weights.max():.0%})", fontsize=10)
     return figure
 
 
-def overlay(image, weights):
-    """One word's weights `(rows, columns)` over a PIL image, a uint8 array `(height, width, 3)`."""
-    heat = Image.fromarray((weights / weights.max()).astype("float32"))
-    heat = np.asarray(heat.resize(image.size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+def overlay(image, weights, regions):
+    """One word's weights `(rows, columns)` over a PIL image, a uint8 array `(height, width, 3)`.
+
+    Args:
+        image: `PIL.Image.Image`.
+        weights: float array `(rows, columns)`.
+        regions: float array `(L, 4)`, see `Caption`.
+    """
+    heat, method = weights, Image.Resampling.BICUBIC
+    if _overlap(regions):
+        heat, method = _crop_heat(weights, regions), Image.Resampling.NEAREST
+    heat = Image.fromarray((heat / heat.max()).astype("float32"))
+    heat = np.asarray(heat.resize(image.size, method)).clip(0, 1)[..., None]
     color = matplotlib.colormaps["inferno"](heat[..., 0])[..., :3] * 255  # (height, width, 3)
     lit = np.asarray(image) * (_DARKEST + (1 - _DARKEST) * heat)
     return (0.65 * lit + 0.35 * color * heat + 0.35 * lit * (1 - heat)).astype("uint8")
+
+
+def _overlap(regions):
+    low, high = np.split(regions, 2, axis=1)  # (L, 2), (L, 2)
+    return (high - low).prod(axis=1).sum() > 1.01  # a grid's cells are the picture, once
+
+
+def _crop_heat(weights, regions, pixels=64):
+    """Weights of overlapping crops, added up over `(pixels, pixels)`."""
+    heat = np.zeros((pixels, pixels))
+    corners = (regions * pixels).round().astype(int)  # (L, 4)
+    for weight, (ymin, xmin, ymax, xmax) in zip(weights.ravel(), corners, strict=True):
+        heat[ymin:ymax, xmin:xmax] += weight
+    return heat
 
 
 def save_attention(photo, caption, path):

@@ -15,18 +15,23 @@ class Caption:
         words: tuple of str, without `<end>`.
         tokens: int32 array `(N,)`: the ids of `words`, and of `<end>` if it was reached.
         log_prob: natural logarithm of the probability of all `tokens`.
+        score: what the search ranked it by; `log_prob` where nothing else did.
         attention: float32 array `(N, rows, columns)`, each token's weights over the grid,
             sum 1 each.
+        regions: float array `(rows * columns, 4)`: each location's part of the photo, (ymin, xmin,
+            ymax, xmax), 0..1.
     """
 
     text: str
     words: tuple[str, ...]
     tokens: np.ndarray
     log_prob: float
+    score: float
     attention: np.ndarray
+    regions: np.ndarray
 
     @classmethod
-    def from_decoder(cls, vocabulary, tokens, attention, log_prob, grid):
+    def from_decoder(cls, vocabulary, tokens, attention, log_prob, score, grid, regions):
         """From what a decoder puts out: padded `tokens` `(T,)` and `attention` `(T, L)`."""
         tokens, attention = np.asarray(tokens), np.asarray(attention)
         ended = np.flatnonzero(tokens == END)
@@ -40,5 +45,7 @@ class Caption:
             words=words,
             tokens=tokens,
             log_prob=float(log_prob),
+            score=float(score),
             attention=attention[:length].reshape(length, *grid),  # (N, rows, columns)
+            regions=np.asarray(regions),
         )

@@ -56,6 +56,7 @@ class Captioner:
             )
         self.image_size = tuple(self.settings["image_size"])
         self.grid = tuple(self.settings["grid"])
+        self.regions = np.array(self.settings["regions"])  # (L, 4)
 
     def caption(self, photo):
         """Greedy caption of one photo.
@@ -74,19 +75,24 @@ class Captioner:
             outputs["tokens"][0],  # (T,)
             outputs["attention"][0],  # (T, L)
             outputs["log_prob"][0],
+            outputs["log_prob"][0],
             self.grid,
+            self.regions,
         )
 
     def encode(self, photo):
-        """A photo's `annotations` `(1, L, D)`, their `projected` form, and the first `h`, `c`."""
+        """What decoding a photo begins with: the first `h`, `c`, and what every step remembers,
+        `annotations` `(1, L, D)` and their `projected` form."""
         return self._run("encode", image=self._image(photo))
 
-    def step(self, token, h, c, annotations, projected):
-        """`logits` `(1, V)` of the word after `token`, the new `h`, `c`, `attention` `(1, L)`."""
-        token = np.asarray([token], "int32")
-        return self._run(
-            "step", token=token, h=h, c=c, annotations=annotations, projected=projected
-        )
+    def step(self, token, **state):
+        """`logits` `(1, V)` of the word after `token`, the new `h`, `c`, `attention` `(1, L)`.
+
+        Args:
+            token: int.
+            state: all that `encode` gave, `h` and `c` as the last step gave them.
+        """
+        return self._run("step", token=np.asarray([token], "int32"), **state)
 
     def _image(self, photo):
         pixels = to_pixels(open_photo(photo), self.image_size)

@@ -19,9 +19,10 @@ class CaptionerModule(tf.Module):
         """Name to concrete function.
 
         `caption`: `image` (1, H, W, 3) to `tokens` (1, T), `attention` (1, T, L), `log_prob` (1,).
-        `encode`: `image` to `annotations`, `projected`, `h`, `c`.
-        `step`: `token` (1,), `h`, `c`, `annotations`, `projected` to `logits` (1, V), `h`, `c`,
-        `attention` (1, L).
+        `encode`: `image` to `annotations`, `projected`, `h`, `c`; a decoder without attention
+        remembers an `image` vector, or nothing, in place of the first two.
+        `step`: `token` (1,), and what `encode` gave, to `logits` (1, V), `h`, `c`, `attention`
+        (1, L).
         """
         decoder = self._captioner.decoder
         image = tf.TensorSpec((1, *self._captioner.encoder.image_size, 3), tf.float32, "image")
@@ -34,8 +35,8 @@ class CaptionerModule(tf.Module):
         @tf.function(input_signature=[image])
         def encode(image):
             annotations = self._captioner.encode(image)
-            (annotations, projected), (h, c) = decoder.start(annotations)
-            return {"annotations": annotations, "projected": projected, "h": h, "c": c}
+            memory, (h, c) = decoder.start(annotations)
+            return {**dict(zip(decoder.memory_names, memory, strict=True)), "h": h, "c": c}
 
         encode = encode.get_concrete_function()
         state = {
@@ -43,12 +44,11 @@ class CaptionerModule(tf.Module):
             for name, spec in encode.structured_outputs.items()
         }
         token = tf.TensorSpec((1,), tf.int32, "token")
+        remembered = [state[name] for name in decoder.memory_names]
 
-        @tf.function(
-            input_signature=[token, *(state[i] for i in ("h", "c", "annotations", "projected"))]
-        )
-        def step(token, h, c, annotations, projected):
-            logits, (h, c), alphas = decoder.step(token, (h, c), (annotations, projected))
+        @tf.function(input_signature=[token, state["h"], state["c"], *remembered])
+        def step(token, h, c, *memory):
+            logits, (h, c), alphas = decoder.step(token, (h, c), memory)
             return {"logits": logits, "h": h, "c": c, "attention": alphas}
 
         return {

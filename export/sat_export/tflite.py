@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import tensorflow as tf
 
-from sat_edge.errors import InputError
+from sat_edge.errors import check_choice
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
@@ -26,10 +26,7 @@ def export_tflite(captioner, path, quantize="none", trained_on=None):
     Raises:
         InputError: for an unknown scheme.
     """
-    if quantize not in QUANTIZATIONS:
-        raise InputError(
-            f"unknown quantisation {quantize!r}: choose one of {', '.join(QUANTIZATIONS)}"
-        )
+    check_choice("quantisation", quantize, QUANTIZATIONS)
     module = CaptionerModule(captioner)
     with tempfile.TemporaryDirectory() as saved_model:
         tf.saved_model.save(module, saved_model, signatures=module.signatures())
@@ -45,9 +42,11 @@ def export_tflite(captioner, path, quantize="none", trained_on=None):
         "image_size": captioner.encoder.image_size,
         "resize": "stretch, bilinear, antialiased",
         "grid": captioner.encoder.grid,
+        "regions": captioner.encoder.regions.round(6).tolist(),
         "encoder": captioner.encoder.get_config(),
         "attention": captioner.attention,
         "scorer": captioner.scorer,
+        "inject": captioner.inject,
         "units": captioner.units,
         "embedding_size": captioner.embedding_size,
         "attention_size": captioner.attention_size,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from sat_edge.errors import InputError
+from sat_edge.errors import InputError, check_choice
 
 NAMES = ("shapes", "flickr8k")
 SPLITS = ("train", "validation", "test")
@@ -26,8 +26,7 @@ def build_records(name, records_dir, data_dir=None):
     Raises:
         InputError: for an unknown name, or if the data set's files are missing or wrong.
     """
-    if name not in NAMES:
-        raise InputError(f"unknown data set {name!r}: choose one of {', '.join(NAMES)}")
+    check_choice("data set", name, NAMES)
     module = importlib.import_module(f"sat_keras.datasets.{name}.{name}_dataset_builder")
     builder = module.Builder(data_dir=str(records_dir))
     if Path(builder.data_dir).exists():

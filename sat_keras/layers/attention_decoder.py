@@ -5,6 +5,7 @@ from keras.layers import Embedding
 
 from sat_keras.layers.deep_output import DeepOutput
 from sat_keras.layers.initial_state import InitialState
+from sat_keras.layers.repeat_rows import repeat_rows
 
 
 @keras.saving.register_keras_serializable("sat_keras")
@@ -21,13 +22,16 @@ class AttentionDecoder(keras.layers.Layer):
         embedding_size: int E. Defaults to `512`.
         dropout: float. Share dropped in `DeepOutput`, in training. Defaults to `0.5`.
     Call arguments:
-        annotations: float tensor `(B, L, D)`.
+        annotations: float tensor `(B / C, L, D)`; C captions of each picture, one after the other.
         tokens: int tensor `(B, T)`, the words before each word to predict: `<start>` first.
     Returns:
-        `logits` float32 `(B, T, V)` and `alphas` float32 `(B, T, L)`.
+        `logits` float32 `(B, T, V)`; `alphas` float32 `(B, T, L)`; and, in training, the
+        selection's `samples` `(B, T, L)`, one-hot or zero, or `None` where it samples nothing.
     Reference:
         Xu et al., 2015, arXiv 1502.03044, section 3.1.2.
     """
+
+    memory_names = ("annotations", "projected")  # what `start`'s memory holds
 
     def __init__(self, vocabulary_size, cell, embedding_size=512, dropout=0.5, **kwargs):
         super().__init__(**kwargs)
@@ -63,41 +67,48 @@ class AttentionDecoder(keras.layers.Layer):
         memory = (annotations, self.cell.project_annotations(annotations))
         return memory, self.initial_state(annotations)
 
-    def step(self, token, state, memory):
+    def step(self, token, state, memory, noise=()):
         """One word further.
 
         Args:
             token: int tensor `(B,)`, the previous word.
             state: tuple `(h, c)`.
             memory: as `start` returned it.
+            noise: see `AttentionLSTMCell`. Defaults to `()`: none.
         Returns:
             `logits` float32 `(B, V)`, the new `state`, `alphas` float32 `(B, L)`.
         """
         words = self.embedding(token)  # (B, E)
-        state, context, alphas = self.cell(self.cell.project_words(words), state, *memory)
+        gates = self.cell.project_words(words)  # (B, 4H)
+        state, context, alphas, _ = self.cell(gates, state, *memory, noise)
         logits = self.deep_output(state[0], context, words)  # (B, V)
         return logits, state, alphas
 
     def call(self, annotations, tokens, training=False):
-        memory, state = self.start(annotations)
+        captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
+        memory, state = repeat_rows(self.start(annotations), captions_per_photo)
         words = self.embedding(tokens)  # (B, T, E)
         word_gates = self.cell.project_words(words)  # (B, T, 4H)
-        h, context, alphas = self._unroll(word_gates, state, memory)
+        h, context, alphas, *samples = self._unroll(word_gates, state, memory, training)
         logits = self.deep_output(h, context, words, training=training)  # (B, T, V)
-        return logits, alphas
+        return logits, alphas, samples[0] if samples else None
 
-    def _unroll(self, word_gates, state, memory):
-        """The cell over all T steps: h `(B, T, H)`, context `(B, T, D)`, alphas `(B, T, L)`."""
+    def _unroll(self, word_gates, state, memory, training):
+        """The cell over all T steps: h `(B, T, H)`, context `(B, T, D)`, alphas `(B, T, L)`, and
+        samples `(B, T, L)` where there are any."""
         word_gates = tf.transpose(word_gates, (1, 0, 2))  # (T, B, 4H)
-        steps = tf.shape(word_gates)[0]
+        steps, batch_size, _ = tf.unstack(tf.shape(word_gates))
+        selection = self.cell.selection
+        noise = selection.draw_noise(steps, batch_size, memory[0].shape[1]) if training else ()
 
         def body(t, state, outputs):
-            state, context, alphas = self.cell(word_gates[t], state, *memory)
-            step_outputs = (state[0], context, alphas)
+            step_noise = tuple(each[t] for each in noise)
+            state, context, alphas, sample = self.cell(word_gates[t], state, *memory, step_noise)
+            step_outputs = (state[0], context, alphas, sample)[: len(outputs)]
             outputs = [array.write(t, x) for array, x in zip(outputs, step_outputs, strict=True)]
             return t + 1, state, outputs
 
-        dtypes = (self.compute_dtype, self.compute_dtype, "float32")
+        dtypes = [self.compute_dtype, self.compute_dtype, "float32"] + ["float32"] * bool(noise)
         arrays = [tf.TensorArray(dtype, size=steps) for dtype in dtypes]
         _, _, outputs = tf.while_loop(
             lambda t, *_: t < steps, body, (0, state, arrays), maximum_iterations=steps

@@ -11,8 +11,8 @@ class AttentionLSTMCell(keras.layers.Layer):
     annotations `a_1..a_L`:
 
         e_ti    = f_att(a_i, h_{t-1})                        scorer
-        s_t     = selection(e_t, a)                          soft: sum_i softmax(e_t)_i a_i
-        z_t     = beta_t s_t,  beta_t = sigmoid(W_beta h_{t-1} + b_beta)
+        phi_t   = selection(e_t, a)                          soft: sum_i softmax(e_t)_i a_i
+        z_t     = beta_t phi_t,  beta_t = sigmoid(W_beta h_{t-1} + b_beta)
         i, f, g, o = split(W_y E y_{t-1} + W_h h_{t-1} + W_z z_t + b)
         c_t     = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)
         h_t     = sigmoid(o) tanh(c_t)
@@ -23,19 +23,22 @@ class AttentionLSTMCell(keras.layers.Layer):
     Args:
         units: int. Size H of the hidden state.
         scorer: layer, `f_att`, e.g. `AdditiveScorer`.
-        selection: layer that turns scores into a context, e.g. `SoftSelection`.
+        selection: layer that turns scores into a context, `SoftSelection` or `HardSelection`.
     Call arguments:
         word_gates: float tensor `(B, 4H)`, the result of `project_words` for one step.
         state: tuple `(h, c)` of float tensors `(B, H)`.
         annotations: float tensor `(B, L, D)`.
         projected: float tensor `(B, L, ...)`, the result of `project_annotations`.
+        noise: one step of the selection's `draw_noise`. Defaults to `()`: none.
     Returns:
-        The new state `(h, c)`, the gated context `z` `(B, D)`, and `alphas` `(B, L)`.
+        The new state `(h, c)`, the gated context `z` `(B, D)`, `alphas` `(B, L)`, and the
+        selection's `sample` `(B, L)` or `None`.
     Example:
         >>> cell = AttentionLSTMCell(512, AdditiveScorer(512), SoftSelection())
         >>> cell.build((None, 49, 1280), word_size=512)
         >>> projected = cell.project_annotations(annotations)
-        >>> state, context, alphas = cell(cell.project_words(words), state, annotations, projected)
+        >>> gates = cell.project_words(words)
+        >>> state, context, alphas, _ = cell(gates, state, annotations, projected)
     Reference:
         Xu et al., 2015, arXiv 1502.03044, eq. 1-5 and section 4.2.1 (beta).
     """
@@ -70,16 +73,16 @@ class AttentionLSTMCell(keras.layers.Layer):
         """The scorer's share of the annotations, `(B, L, D)` to `(B, L, ...)`."""
         return self.scorer.project(annotations)
 
-    def call(self, word_gates, state, annotations, projected):
+    def call(self, word_gates, state, annotations, projected, noise=()):
         h, c = state  # (B, H), (B, H)
         scores = self.scorer(projected, h)  # (B, L)
-        expected, alphas = self.selection(scores, annotations)  # (B, D), (B, L)
-        context = self.beta(h) * expected  # (B, D)
+        selected, alphas, sample = self.selection(scores, annotations, noise)  # (B, D), (B, L)
+        context = self.beta(h) * selected  # (B, D)
         gates = word_gates + self.state_gates(h) + self.context_gates(context)  # (B, 4H)
         i, f, g, o = ops.split(gates, 4, axis=-1)  # each (B, H)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)  # (B, H)
         h = ops.sigmoid(o) * ops.tanh(c)  # (B, H)
-        return (h, c), context, alphas
+        return (h, c), context, alphas, sample
 
     # === Config ===
     def get_config(self):

@@ -12,15 +12,24 @@ class SoftSelection(keras.layers.Layer):
         scores: float tensor `(B, L)`.
         annotations: float tensor `(B, L, D)`.
     Returns:
-        `context` `(B, D)` and float32 `alphas` `(B, L)`; alphas sum to 1 over L.
+        `context` `(B, D)`; float32 `alphas` `(B, L)`, which sum to 1 over L; and `None`: nothing
+        was sampled.
     Reference:
         Xu et al., 2015, arXiv 1502.03044, eq. 5 and 13.
     """
 
-    def call(self, scores, annotations):
+    def draw_noise(self, steps, batch_size, locations):
+        """What T steps need of chance: nothing."""
+        return ()
+
+    def call(self, scores, annotations, noise=()):
         # Under mixed precision too, weights are float32: half a float cannot tell 1/L apart.
         alphas = ops.softmax(ops.cast(scores, "float32"), axis=-1)  # (B, L)
-        _, locations, size = annotations.shape
-        weights = ops.reshape(ops.cast(alphas, annotations.dtype), (-1, 1, locations))  # (B, 1, L)
-        context = ops.reshape(ops.matmul(weights, annotations), (-1, size))  # (B, D)
-        return context, alphas
+        return weighted_sum(alphas, annotations), alphas, None
+
+
+def weighted_sum(weights, annotations):
+    """`sum_i w_i a_i`: weights `(B, L)` and annotations `(B, L, D)` to `(B, D)`."""
+    _, locations, size = annotations.shape
+    weights = ops.reshape(ops.cast(weights, annotations.dtype), (-1, 1, locations))  # (B, 1, L)
+    return ops.reshape(ops.matmul(weights, annotations), (-1, size))  # (B, D)

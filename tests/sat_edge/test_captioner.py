@@ -60,16 +60,21 @@ def test_no_tensorflow_in_that_process(tflite_file, photos, tmp_path):
     assert loaded == "[]"
 
 
+def caption(vocabulary, tokens):
+    attention, regions = np.ones((len(tokens), 1)), np.array([[0, 0, 1, 1]])
+    return Caption.from_decoder(vocabulary, tokens, attention, -1.0, -1.0, (1, 1), regions)
+
+
 def test_treebank_words_are_joined():
     words = ["<pad>", "<start>", "<end>", "<unk>", "man", "'s", "does", "n't"]
-    found = Caption.from_decoder(words, [4, 5, 6, 7, END, 0], np.ones((6, 4)), -1.0, (2, 2))
+    found = caption(words, [4, 5, 6, 7, END, 0])
     assert found.text == "man's doesn't"
     assert found.words == ("man", "'s", "does", "n't")
-    assert found.attention.shape == (5, 2, 2)
+    assert found.attention.shape == (5, 1, 1)
 
 
 def test_caption_without_end():
-    found = Caption.from_decoder(["<pad>", "", "", "", "a"], [4, 4], np.ones((2, 1)), 0.0, (1, 1))
+    found = caption(["<pad>", "", "", "", "a"], [4, 4])
     assert found.words == ("a", "a")
 
 

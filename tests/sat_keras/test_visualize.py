@@ -9,16 +9,29 @@ def make_caption(words):
     attention = np.zeros((len(words) + 1, 2, 3), "float32")
     attention[..., 0] = 0.01
     attention[:, 0, 2] = 0.96  # upper right
-    return Caption(" ".join(words), words, np.arange(len(words) + 1), -1.0, attention)
+    y, x = np.indices((2, 3)).reshape(2, -1)
+    regions = np.stack([y / 2, x / 3, (y + 1) / 2, (x + 1) / 3], axis=1)
+    tokens = np.arange(len(words) + 1)
+    return Caption(" ".join(words), words, tokens, -1.0, -1.0, attention, regions)
 
 
 def test_light_falls_where_attention_is():
     photo = Image.new("RGB", (90, 60), (120, 120, 120))
-    weights = make_caption(("a",)).attention[0]
-    found = overlay(photo, weights).astype(int)
+    caption = make_caption(("a",))
+    found = overlay(photo, caption.attention[0], caption.regions).astype(int)
     assert found.shape == (60, 90, 3)
     upper_right, lower_left = found[10, 75], found[50, 10]
     assert upper_right.sum() > 3 * lower_left.sum()
+
+
+def test_crops_are_drawn_as_they_lie():
+    photo = Image.new("RGB", (80, 40), (120, 120, 120))
+    crops = np.array([[0, 0, 1, 0.5], [0, 0.25, 1, 0.75], [0, 0.5, 1, 1]])
+    found = overlay(photo, np.array([[0.0, 0.7, 0.3]]), crops).astype(int).sum(-1)  # (40, 80)
+    assert (found == found[0]).all()
+    of_none, of_one, of_both, of_other = found[0, [10, 30, 50, 70]]
+    assert of_none < of_other < of_one < of_both
+    np.testing.assert_array_equal(found[0, 41:59], of_both)
 
 
 def test_one_panel_a_word():

@@ -63,8 +63,8 @@ class SceneObject:
     box: tuple[float, float, float, float]
 
     def phrase(self, sized):
-        size = f"{self.size} " if sized else ""
-        return f"a {size}{self.color} {self.shape}"
+        adjectives = f"{self.size} {self.color}" if sized else self.color
+        return f"{'an' if adjectives[0] in 'aeiou' else 'a'} {adjectives} {self.shape}"
 
 
 def draw_scene(seed):

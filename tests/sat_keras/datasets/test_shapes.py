@@ -72,7 +72,19 @@ def test_relations_are_true(scenes):
             }.items():
                 if f" {words} " in caption:
                     named = [i for i in named_objects(caption.split(), objects) if i is not None]
-                    assert holds(objects[named[0]], objects[named[-1]]), caption
+                    first, last = objects[named[0]], objects[named[-1]]
+                    if caption.endswith(" it"):  # "a square with a circle below it"
+                        first, last = last, first
+                    assert holds(first, last), caption
+
+
+def test_captions_name_large_before_small_then_from_top_to_bottom(scenes):
+    for _, objects, captions in scenes:
+        keys = [(each.size == "small", each.box[0] + each.box[2]) for each in objects]
+        assert keys == sorted(keys)
+        for caption in captions:
+            named = [i for i in named_objects(caption.split(), objects) if i is not None]
+            assert named == sorted(named)
 
 
 def test_phrases_that_name_nothing_there():

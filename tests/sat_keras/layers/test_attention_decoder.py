@@ -29,7 +29,7 @@ def batch():
 
 def test_teacher_forcing_equals_step_by_step(decoder, batch):
     annotations, tokens = batch
-    logits, alphas = decoder(annotations, tokens)
+    logits, alphas, _ = decoder(annotations, tokens)
     memory, state = decoder.start(annotations)
     for t in range(T):
         step_logits, state, step_alphas = decoder.step(tokens[:, t], state, memory)
@@ -50,7 +50,7 @@ def test_first_state_and_deep_output_equal_the_equations(decoder, batch):
     np.testing.assert_allclose(c, c0, atol=1e-6)
 
     words = np.asarray(decoder.embedding.embeddings)[tokens[:, 0]]
-    (h1, _), z, _ = decoder.cell(decoder.cell.project_words(words), (h, c), *memory)
+    (h1, _), z, *_ = decoder.cell(decoder.cell.project_words(words), (h, c), *memory)
     output = decoder.deep_output
     L_h, b = (np.asarray(w) for w in output.project_state.weights)
     L_z = np.asarray(output.project_context.kernel)
@@ -66,7 +66,7 @@ def test_gradient_through_the_loop_equals_finite_differences(decoder, batch):
 
     @tf.function
     def loss():
-        logits, alphas = decoder(annotations, tokens)
+        logits, alphas, _ = decoder(annotations, tokens)
         return tf.reduce_mean(logits**2) + tf.reduce_mean(alphas**2)
 
     with tf.GradientTape() as tape:

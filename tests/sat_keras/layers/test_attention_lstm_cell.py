@@ -24,7 +24,7 @@ def build_cell(seed=0):
 
 def run(cell, words, h, c, annotations):
     projected = cell.project_annotations(annotations)
-    state, context, alphas = cell(cell.project_words(words), (h, c), annotations, projected)
+    state, context, alphas, _ = cell(cell.project_words(words), (h, c), annotations, projected)
     return [np.asarray(x) for x in (*state, context, alphas)]
 
 

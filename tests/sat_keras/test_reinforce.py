@@ -1,0 +1,110 @@
+"""Hard attention's sampled gradient against the exact one, on a toy that can be enumerated.
+
+Three locations, three words: 27 ways to look, or 8 * 27 with the coin that now and then takes the
+expectation. The gradient of the expected negative log-likelihood, written out over all of them,
+is what REINFORCE's estimates have to average to.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sat_keras import Captioner, Vocabulary, encoders, losses
+
+L, T, H = 3, 3, 3
+WORDS = np.array([[1, 4, 5, 2]])  # <start> one two <end>
+CAPTIONS = 64  # of the same picture in a batch
+BATCHES = 400
+
+
+def build(**options):
+    keras.utils.set_random_seed(0)
+    encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 96))  # 1 x 3 locations
+    model = Captioner(
+        encoder,
+        Vocabulary.from_captions(["one two"]),
+        attention="hard",
+        units=H,
+        embedding_size=3,
+        attention_size=3,
+        dropout=0.0,
+        doubly_stochastic=0.0,
+        **options,
+    )
+    model.compile()
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 0.8, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def annotations():
+    return tf.constant(np.random.default_rng(1).normal(0, 0.3, (1, L, 256)), tf.float32)
+
+
+def every_noise(expectation):
+    """(probability of the coins, noise that forces the choice, sampled (T,)) of every way."""
+    coins = itertools.product((0, 1), repeat=T) if expectation else [(1,) * T]
+    for sampled in coins:
+        places = [range(L) if each else (0,) for each in sampled]
+        probability = np.prod([1 - expectation if each else expectation for each in sampled])
+        for chosen in itertools.product(*places):
+            gumbel = 1e4 * np.eye(L, dtype="float32")[list(chosen)]  # (T, L)
+            yield probability, gumbel, np.array(sampled, "float32"), chosen
+
+
+def exact_gradient(model, annotations):
+    """d/dtheta sum over every way of p(way) * -log p(words | way), step by step."""
+    decoder = model.decoder
+    with tf.GradientTape() as tape:
+        expected = 0.0
+        memory, start = decoder.start(annotations)
+        for probability, gumbel, sampled, chosen in every_noise(model.expectation):
+            state, log_way, nll = start, float(np.log(probability)), 0.0
+            for t in range(T):
+                noise = (gumbel[None, t], sampled[None, t : t + 1])
+                logits, state, alphas = decoder.step(WORDS[:, t], state, memory, noise)
+                nll -= tf.nn.log_softmax(logits)[0, WORDS[0, t + 1]]
+                if sampled[t]:
+                    log_way += tf.math.log(alphas[0, chosen[t]])
+            expected += tf.exp(log_way) * nll
+    gradients = tape.gradient(expected, model.trainable_variables)
+    return np.concatenate([np.ravel(tf.convert_to_tensor(each)) for each in gradients])
+
+
+def sampled_gradients(model, annotations, batches=BATCHES):
+    """`(batches, parameters)`: each the gradient of one batch's loss, as in training."""
+    words = np.repeat(WORDS, CAPTIONS // model.samples, axis=0)  # (B, T + 1)
+    mask = np.ones((len(words), T), "float32")
+
+    @tf.function
+    def gradient():
+        with tf.GradientTape() as tape:
+            loss = model._loss(annotations, words[:, :-1], words[:, 1:], mask, training=True)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        return tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradients], axis=0)
+
+    return np.stack([gradient() for _ in range(batches)])
+
+
+def standard_errors_off(gradients, exact):
+    """The largest deviation of the mean from the exact gradient, in its own standard errors."""
+    error = gradients.std(axis=0, ddof=1) / np.sqrt(len(gradients))
+    moved = error > 1e-7
+    np.testing.assert_allclose(gradients.mean(0)[~moved], exact[~moved], atol=1e-5)
+    return np.abs(gradients.mean(0) - exact)[moved] / error[moved]
+
+
+@pytest.mark.parametrize("options", [{"expectation": 0.0}, {"expectation": 0.5}, {"samples": 4}])
+def test_mean_of_sampled_gradients_is_the_exact_gradient(annotations, options):
+    model = build(**options)
+    exact = exact_gradient(model, annotations)
+    gradients = sampled_gradients(model, annotations)
+    assert len(gradients) * CAPTIONS >= 20_000
+    off = standard_errors_off(gradients, exact)
+    assert len(off) > 500
+    assert off.max() < 4.0
