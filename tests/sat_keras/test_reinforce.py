@@ -92,11 +92,9 @@ def sampled_gradients(model, annotations, batches=BATCHES):
 
 
 def standard_errors_off(gradients, exact):
-    """The largest deviation of the mean from the exact gradient, in its own standard errors."""
+    """How far each component's mean is from the exact gradient, in its own standard errors."""
     error = gradients.std(axis=0, ddof=1) / np.sqrt(len(gradients))
-    moved = error > 1e-7
-    np.testing.assert_allclose(gradients.mean(0)[~moved], exact[~moved], atol=1e-5)
-    return np.abs(gradients.mean(0) - exact)[moved] / error[moved]
+    return np.abs(gradients.mean(0) - exact) / np.maximum(error, 1e-6)  # float32's own
 
 
 @pytest.mark.parametrize("options", [{"expectation": 0.0}, {"expectation": 0.5}, {"samples": 4}])
@@ -106,5 +104,68 @@ def test_mean_of_sampled_gradients_is_the_exact_gradient(annotations, options):
     gradients = sampled_gradients(model, annotations)
     assert len(gradients) * CAPTIONS >= 20_000
     off = standard_errors_off(gradients, exact)
-    assert len(off) > 500
     assert off.max() < 4.0
+
+
+@pytest.mark.parametrize("planted", ["wrong sign", "advantage not detached"])
+def test_planted_errors_are_found(annotations, monkeypatch, planted):
+    if planted == "wrong sign":
+        right = losses.reinforce
+        monkeypatch.setattr(losses, "reinforce", lambda *arguments: -right(*arguments))
+    else:
+        monkeypatch.setattr(losses.tf, "stop_gradient", tf.identity)
+    model = build(expectation=0.0)
+    exact = exact_gradient(model, annotations)
+    off = standard_errors_off(sampled_gradients(model, annotations), exact)
+    assert off.max() > 8.0
+
+
+def test_baselines_lower_the_variance(annotations):
+    """Without moving the mean, which the tests above see to; the factors are measured ones, halved:
+    48 for the moving average and 55 for the other samples' mean, at the same 64 samples a batch."""
+
+    def variance(model):
+        return sampled_gradients(model, annotations, batches=100).var(axis=0, ddof=1).sum()
+
+    none = build(expectation=0.0)
+    none._baselines = lambda rewards, mask: tf.zeros_like(rewards)
+    moving = variance(build(expectation=0.0))
+    others = variance(build(expectation=0.0, samples=4))
+    assert variance(none) > 24 * moving
+    assert variance(none) > 27 * others
+
+
+def test_loss_does_not_depend_on_batch_size(annotations):
+    """The same caption twice is the same loss and, in the mean, the same gradient."""
+    model = build(expectation=0.0)
+    few = sampled_gradients(model, annotations, batches=300)
+    words = np.repeat(WORDS, 8, axis=0)
+    mask = np.ones((len(words), T), "float32")
+    small = []
+    for _ in range(300):
+        with tf.GradientTape() as tape:
+            loss = model._loss(annotations, words[:, :-1], words[:, 1:], mask, training=True)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        small.append(np.concatenate([np.ravel(tf.convert_to_tensor(g)) for g in gradients]))
+    small = np.stack(small)
+    error = np.sqrt(few.var(0) / len(few) + small.var(0) / len(small))
+    moved = error > 1e-7
+    assert (np.abs(few.mean(0) - small.mean(0))[moved] / error[moved]).max() < 4.5
+
+
+def test_moving_average(annotations):
+    model = build()
+    assert float(model.baseline.numpy()) == pytest.approx(-np.log(len(model.vocabulary)))
+    model.baseline.assign(-1.0)
+    rewards = tf.constant([[-2.0, -4.0, 0.0], [-6.0, 0.0, 0.0]])
+    mask = tf.constant([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    baselines = model._baselines(rewards, mask)
+    np.testing.assert_allclose(baselines, -1.0 * mask)  # as it was before this batch
+    assert float(model.baseline.numpy()) == pytest.approx(0.9 * -1.0 + 0.1 * -4.0)
+
+
+def test_leave_one_out():
+    model = build(samples=2)
+    rewards = tf.constant([[-1.0, -2.0], [-3.0, -4.0], [-5.0, -6.0], [-7.0, -8.0]])
+    found = model._baselines(rewards, tf.ones((4, 2)))
+    np.testing.assert_allclose(found, [[-3, -4], [-1, -2], [-7, -8], [-5, -6]])
