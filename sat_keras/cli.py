@@ -179,14 +179,20 @@ def evaluate(options):
     from sat_keras.evaluation import evaluate
 
     builder = _records(options)
-    scores, captions = evaluate(_captioner(options.model), builder, options.split, options.limit)
-    result = {"model": options.model, "dataset": options.dataset, "split": options.split, **scores}
+    scores, captions = evaluate(_captioner(options), builder, options.split, options.limit)
+    result = {
+        "model": options.model,
+        "dataset": options.dataset,
+        "split": options.split,
+        **_search(options),
+        **scores,
+    }
     return {**result, "captions": captions} if options.json else result, DONE
 
 
 def caption(options):
     """Captions photos."""
-    captioner = _captioner(options.model)
+    captioner = _captioner(options)
     names = Counter(Path(photo).name for photo in options.photos)
     if options.attention and max(names.values()) > 1:
         raise InputError(f"two photos are named {names.most_common(1)[0][0]}: caption them apart")
@@ -232,16 +238,23 @@ def _annotations(options):
     return Path(options.cache) / "annotations"
 
 
-def _captioner(path):
+def _captioner(options):
     """A callable, list of photos to list of `Caption`, of a run folder or a .tflite file."""
+    path, search = options.model, _search(options)
     if Path(path).suffix == ".tflite":
         from sat_edge import Captioner
 
         captioner = Captioner(path)
-        return lambda photos: [captioner.caption(photo) for photo in photos]
+        return lambda photos: [captioner.caption(photo, **search) for photo in photos]
     from sat_keras.run import load_run
 
-    return load_run(path).caption
+    captioner = load_run(path)
+    return lambda photos: captioner.caption(photos, **search)
+
+
+def _search(options):
+    names = ("beam_width", "length_penalty", "no_repeat_ngram")
+    return {name: getattr(options, name) for name in names}
 
 
 def _verbosity():
@@ -281,11 +294,13 @@ def _parser():
     _add_dataset(verb)
     verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
     verb.add_argument("--limit", type=int, metavar="N", help="only the first N photos")
+    _add_search(verb)
 
     verb = _add_verb(verbs, caption)
     verb.add_argument("model", metavar="RUN|FILE.tflite")
     verb.add_argument("photos", nargs="+", metavar="PHOTO")
     verb.add_argument("--attention", metavar="DIR", help="write an attention picture a photo")
+    _add_search(verb)
 
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")
@@ -309,6 +324,25 @@ def _add_dataset(verb):
         metavar="DIR",
         default=os.environ.get("SAT_KERAS_CACHE", str(Path.home() / ".cache" / "sat_keras")),
         help="where records and annotations are kept (default: %(default)s)",
+    )
+
+
+def _add_search(verb):
+    group = verb.add_argument_group("search")
+    group.add_argument("--beam-width", type=int, default=1, metavar="K", help="default: 1, greedy")
+    group.add_argument(
+        "--length-penalty",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="captions are ranked by log-probability / length^X (default: 0)",
+    )
+    group.add_argument(
+        "--no-repeat-ngram",
+        type=int,
+        default=0,
+        metavar="N",
+        help="no N words in a row twice (default: 0, off)",
     )
 
 

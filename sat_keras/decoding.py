@@ -250,12 +250,12 @@ def _never(vocabulary_size):
 
 def _would_repeat(tokens, t, n, words):
     """Which words would close a run of n words that `tokens` `(R, T)`, t long, holds: `(R, V)`."""
-    max_length = tokens.shape[1]
-    last = tf.gather(tokens, tf.maximum(t - n + 1 + tf.range(n - 1), 0), axis=1)  # (R, n - 1)
-    starts = max_length - n + 1
-    runs = tf.stack([tokens[:, i : i + starts] for i in range(n - 1)], axis=-1)  # (R, S, n - 1)
-    inside = tf.range(starts) + n - 1 < t  # (S,): the run's last word has been said
-    same = tf.logical_and(inside, tf.reduce_all(tf.equal(runs, last[:, None]), axis=-1))  # (R, S)
-    row = tf.range(tf.shape(tokens)[0])[:, None] + tf.zeros([1, starts], tf.int32)  # (R, S)
-    places = tf.stack([row, tokens[:, n - 1 :]], axis=-1)  # (R, S, 2)
-    return tf.scatter_nd(places, tf.cast(same, tf.int32), tf.shape(words)) > 0  # (R, V)
+    starts = tokens.shape[1] - n + 1  # S: where a run may begin
+    same = tf.range(starts) + n - 1 < t  # (S,): the run's last word has been said
+    for i in range(n - 1):
+        said = tf.gather(tokens, tf.maximum(t - n + 1 + i, 0), axis=1)  # (R,)
+        same = tf.logical_and(same, tf.equal(tokens[:, i : i + starts], said[:, None]))  # (R, S)
+    closing = tokens[:, n - 1 :]  # (R, S)
+    row = tf.range(tf.shape(tokens)[0])[:, None] + tf.zeros_like(closing)  # (R, S)
+    same = tf.cast(same, tf.int32) + tf.zeros_like(closing)  # (R, S)
+    return tf.scatter_nd(tf.stack([row, closing], axis=-1), same, tf.shape(words)) > 0  # (R, V)

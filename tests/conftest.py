@@ -65,25 +65,38 @@ def vocabulary():
 
 
 @pytest.fixture(scope="session")
-def captioner(vocabulary):
-    """Untrained, with a 2 x 2 grid, small enough to export in seconds."""
-    import keras
+def make_captioner(vocabulary):
+    """Untrained, with a 2 x 4 grid, small enough to export in seconds."""
 
-    from sat_keras import Captioner, encoders
+    def make(patches=0, **options):
+        import keras
 
-    keras.utils.set_random_seed(3)
-    encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 64), layer="conv_pw_11_relu")
-    model = Captioner(
-        encoder, vocabulary, units=16, embedding_size=12, attention_size=8, max_length=7
-    )
-    # Freshly initialised, it says the same of every photo; larger weights make it fickle.
-    for layer in encoder.get_layer("mobilenet").layers:
-        if "bn" in layer.name:
-            layer.gamma.assign(layer.gamma * 6)
-    rng = np.random.default_rng(3)
-    for weight in model.decoder.trainable_weights:
-        weight.assign(rng.normal(0, 0.7, weight.shape))
-    return model
+        from sat_keras import Captioner, encoders
+
+        keras.utils.set_random_seed(3)
+        encoder = encoders.mobilenet(
+            alpha=0.25,
+            image_size=(64, 128) if patches else (32, 64),
+            layer="conv_pw_11_relu",
+            patches=patches,
+        )
+        sizes = {"units": 16, "embedding_size": 12, "attention_size": 8, "max_length": 7}
+        model = Captioner(encoder, vocabulary, **{**sizes, **options})
+        # Freshly initialised, it says the same of every photo; larger weights make it fickle.
+        for layer in encoder.get_layer("mobilenet").layers:
+            if "bn" in layer.name:
+                layer.gamma.assign(layer.gamma * 6)
+        rng = np.random.default_rng(3)
+        for weight in model.decoder.trainable_weights:
+            weight.assign(rng.normal(0, 0.7, weight.shape))
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def captioner(make_captioner):
+    return make_captioner()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from sat_edge.beam_search import beam_search
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo, to_pixels
@@ -58,26 +59,60 @@ class Captioner:
         self.grid = tuple(self.settings["grid"])
         self.regions = np.array(self.settings["regions"])  # (L, 4)
 
-    def caption(self, photo):
-        """Greedy caption of one photo.
+    def caption(self, photo, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
+        """The best caption of one photo, greedily or by beam search.
 
         Args:
             photo: path, open binary file, `PIL.Image.Image`, or uint8 array
                 `(height, width, 3)`; any size.
+            beam_width, length_penalty, no_repeat_ngram: see `sat_edge.beam_search`. Default to `1`
+                (greedy), `0.0`, `0`.
         Returns:
             `Caption`.
         Raises:
             InputError: if the photo cannot be read.
         """
+        if beam_width > 1 or no_repeat_ngram or "caption" not in self._signatures:
+            return self.beam_search(photo, beam_width, length_penalty, no_repeat_ngram)[0]
         outputs = self._run("caption", image=self._image(photo))
+        tokens, attention = outputs["tokens"][0], outputs["attention"][0]  # (T,), (T, L)
+        return self._caption(tokens, attention, outputs["log_prob"][0], outputs["log_prob"][0])
+
+    def beam_search(self, photo, beam_width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+        """The n best captions of one photo, the best first: a list of `Caption`.
+
+        Runs on the host, over the signatures `encode` and `step`.
+
+        Args:
+            photo: see `caption`.
+            beam_width, length_penalty, no_repeat_ngram, n_best: see `sat_edge.beam_search`. Default
+                to `3`, `0.0`, `0`, `1`.
+        """
+
+        def step(token, state):
+            outputs = self.step(token, **state)
+            state = {**state, "h": outputs["h"], "c": outputs["c"]}
+            return outputs["logits"][0], state, outputs["attention"][0]
+
+        found = beam_search(
+            step,
+            self.encode(photo),
+            self.settings["max_length"],
+            beam_width,
+            length_penalty,
+            no_repeat_ngram,
+            n_best,
+        )
+        return [
+            self._caption(
+                beam.tokens, np.stack(beam.attention), beam.log_prob, beam.score(length_penalty)
+            )
+            for beam in found
+        ]
+
+    def _caption(self, tokens, attention, log_prob, score):
         return Caption.from_decoder(
-            self.vocabulary,
-            outputs["tokens"][0],  # (T,)
-            outputs["attention"][0],  # (T, L)
-            outputs["log_prob"][0],
-            outputs["log_prob"][0],
-            self.grid,
-            self.regions,
+            self.vocabulary, tokens, attention, log_prob, score, self.grid, self.regions
         )
 
     def encode(self, photo):

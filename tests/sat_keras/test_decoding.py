@@ -1,10 +1,11 @@
-"""Greedy decoding of a Markov chain, whose captions can be worked out by hand."""
+"""Word by word through a Markov chain, whose captions can be worked out by hand."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
-from sat_keras.decoding import greedy
+from sat_keras.decoding import greedy, mix_in_own_words, sample
 
 V, L, T = 8, 3, 5
 
@@ -70,3 +71,97 @@ def test_captions_of_a_batch_end_on_their_own():
     np.testing.assert_allclose(alphas.numpy().sum((1, 2)), [1, 3], rtol=1e-6)
     one = 9 - np.log(np.exp(9) + V - 1)
     np.testing.assert_allclose(log_prob[0], one, rtol=1e-4)
+
+
+# === Sampling ===
+
+
+def draw(table, count=4000, **options):
+    table = tf.constant(table, tf.float32)
+
+    def step(token, state):
+        return tf.gather(table, token), state, tf.ones((count, L)) / L
+
+    outputs = sample(step, tf.zeros([count]), count, L, T, **{"seed": [1, 2], **options})
+    return [output.numpy() for output in outputs]
+
+
+@pytest.fixture(scope="module")
+def loose():
+    """Four words and the end, of falling probability, whatever came before."""
+    table = np.full((V, V), -50.0, "float32")
+    table[:, [4, 5, 6, 7, END]] = np.log([0.4, 0.3, 0.15, 0.1, 0.05])
+    return table
+
+
+def first_word_shares(tokens):
+    return np.bincount(tokens[:, 0], minlength=V)[[4, 5, 6, 7, END]] / len(tokens)
+
+
+@pytest.mark.parametrize(
+    "options, wanted",
+    [
+        ({}, [0.4, 0.3, 0.15, 0.1, 0.05]),
+        ({"temperature": 0.5}, np.square([0.4, 0.3, 0.15, 0.1, 0.05]) / 0.285),
+        ({"top_k": 2}, [4 / 7, 3 / 7, 0, 0, 0]),
+        ({"top_p": 0.75}, [8 / 17, 6 / 17, 3 / 17, 0, 0]),  # 0.4 + 0.3 are not enough
+        ({"top_p": 0.69}, [4 / 7, 3 / 7, 0, 0, 0]),
+        ({"top_k": 3, "top_p": 0.5}, [4 / 7, 3 / 7, 0, 0, 0]),
+    ],
+)
+def test_words_are_drawn_from_the_distribution(loose, options, wanted):
+    shares = first_word_shares(draw(loose, **options)[0])
+    wanted = np.array(wanted)
+    error = np.sqrt(wanted * (1 - wanted) / 4000)
+    assert (np.abs(shares - wanted) <= 4 * error + 1e-9).all()
+
+
+def test_log_prob_is_the_model_s_own(loose):
+    tokens, _, log_prob = draw(loose, count=50, temperature=0.5)
+    p = {4: 0.4, 5: 0.3, 6: 0.15, 7: 0.1, END: 0.05}
+    wanted = [sum(np.log(p[word]) for word in row if word != PAD) for row in tokens]
+    np.testing.assert_allclose(log_prob, wanted, rtol=1e-4)
+    for row in tokens:
+        if END in row:
+            assert (row[list(row).index(END) + 1 :] == PAD).all()
+
+
+def test_the_same_seed_draws_the_same(loose):
+    one, same = draw(loose, count=50)[0], draw(loose, count=50)[0]
+    np.testing.assert_array_equal(one, same)
+    assert (one != draw(loose, count=50, seed=[3, 2])[0]).any()
+    assert len({tuple(row) for row in one}) > 10
+    # The words of a caption are drawn apart from each other.
+    assert 0.1 < (one[:, 0] == one[:, 1]).mean() < 0.6
+
+
+# === Scheduled sampling ===
+
+
+def test_own_words_take_the_captions_places():
+    """The model always says 7 behind what it said itself, 6 behind the caption's words."""
+    table = np.full((V, V), -50.0, "float32")
+    table[:, 6] = 0.0
+    table[[6, 7]] = -50.0
+    table[[6, 7], 7] = 0.0
+    rows, steps = 3000, 5
+    tokens = tf.constant([[START, 4, 5, 4, 5]] * rows)
+
+    def step(token, state):
+        return tf.gather(tf.constant(table), token), state, None
+
+    def mix(probability):
+        state = tf.zeros([rows])
+        return mix_in_own_words(step, state, tokens, probability, [5, 6]).numpy()
+
+    np.testing.assert_array_equal(mix(0.0), tokens)
+    np.testing.assert_array_equal(mix(1.0), [[START, 6, 7, 7, 7]] * rows)
+    some = mix(0.3)
+    own = np.isin(some, (6, 7))
+    assert (some[:, 0] == START).all()
+    shares = own[:, 1:].mean(0)
+    assert (np.abs(shares - 0.3) < 4 * np.sqrt(0.3 * 0.7 / rows)).all()
+    for t in range(2, steps):
+        wanted = np.where(own[:, t - 1], 7, 6)
+        np.testing.assert_array_equal(some[own[:, t], t], wanted[own[:, t]])
+        np.testing.assert_array_equal(some[~own[:, t], t], tokens.numpy()[~own[:, t], t])

@@ -52,6 +52,38 @@ def test_save_and_load(tmp_path):
     assert loaded.grid == (2, 2)
 
 
+def test_patches_are_crops_through_the_whole_network():
+    encoder = encoders.mobilenet_v2(alpha=0.35, image_size=(64, 96), patches=3)
+    assert encoder.grid == (3, 3)
+    assert encoder.output_shape == (None, 9, 1280)
+    alone = encoders.mobilenet_v2(alpha=0.35, image_size=(32, 48))
+    alone.set_weights(encoder.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+    found = np.asarray(encoder(images))
+    for i, region in enumerate(encoder.regions):
+        ymin, xmin, ymax, xmax = (region * (64, 96, 64, 96)).astype(int)
+        crop = images[:, ymin:ymax, xmin:xmax]
+        assert crop.shape == (2, 32, 48, 3)
+        np.testing.assert_allclose(found[:, i], np.asarray(alone(crop)).mean(1), atol=1e-4)
+    np.testing.assert_allclose(encoder.regions[4], [0.25, 0.25, 0.75, 0.75])
+
+
+def test_regions_of_a_grid_are_its_cells():
+    encoder = encoders.mobilenet(alpha=0.25, image_size=(64, 96))
+    regions = encoder.regions
+    assert regions.shape == (6, 4)
+    np.testing.assert_allclose(regions[0], [0, 0, 1 / 2, 1 / 3])
+    np.testing.assert_allclose(regions[5], [1 / 2, 2 / 3, 1, 1])
+
+
+@pytest.mark.parametrize("layer, size", [("fc1", 4096), ("fc2", 4096)])
+def test_a_fully_connected_layer_is_one_location(layer, size):
+    encoder = encoders.vgg16(layer=layer, image_size=(32, 32))
+    assert encoder.grid == (1, 1)
+    assert encoder.output_shape == (None, 1, size)
+    np.testing.assert_array_equal(encoder.regions, [[0, 0, 1, 1]])
+
+
 def test_digest_tells_encoders_apart():
     build = encoders.mobilenet
     one = build(alpha=0.25, image_size=(32, 32))
