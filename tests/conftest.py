@@ -32,7 +32,7 @@ def make_flickr8k():
     return write_flickr8k
 
 
-def write_flickr8k(directory, photos=6):
+def write_flickr8k(directory, photos=6, validation=1):
     """A data set in Flickr8k's official layout: coloured squares, five captions each."""
     folder = directory / "Flicker8k_Dataset"
     folder.mkdir(parents=True)
@@ -46,7 +46,8 @@ def write_flickr8k(directory, photos=6):
         lines += [f"{i}.jpg#{n}\t{c.replace('red', color)}" for n, c in enumerate(CAPTIONS)]
     (directory / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
     names = [f"{i}.jpg" for i in range(photos)]
-    splits = {"train": names[:-2], "dev": names[-2:-1], "test": names[-1:]}
+    held_out = validation + 1
+    splits = {"train": names[:-held_out], "dev": names[-held_out:-1], "test": names[-1:]}
     for split, listed in splits.items():
         (directory / f"Flickr_8k.{split}Images.txt").write_text("\n".join(listed) + "\n")
     return directory

@@ -128,7 +128,7 @@ def test_unreadable_photo_is_named(captioner, tmp_path):
         captioner.caption([tmp_path / "nothing.jpg"])
 
 
-@pytest.mark.parametrize("option", ["attention", "scorer"])
+@pytest.mark.parametrize("option", ["attention", "scorer", "inject"])
 def test_unknown_choices(vocabulary, option):
     with pytest.raises(InputError, match=f"unknown {option} 'magic': choose one of"):
         build(vocabulary, **{option: "magic"})
@@ -180,3 +180,206 @@ def test_random_state_is_saved(vocabulary, batch, tmp_path):
     loaded.fit(dataset(batch), verbose=0)
     for got, wanted in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+# === Hard attention ===
+
+
+def test_hard_attention_learns_by_heart_and_reports(vocabulary, batch):
+    keras.utils.set_random_seed(0)
+    model = build(vocabulary, attention="hard", dropout=0.0, doubly_stochastic=0.0, samples=2)
+    model.compile(adam(global_clipnorm=5.0))
+    history = model.fit(
+        dataset(batch, 60), validation_data=dataset(batch, 1), epochs=2, verbose=0
+    ).history
+    assert history["val_cross_entropy"][1] < 1.0
+    assert history["reward"][1] > history["reward"][0]
+    assert history["baseline"][0] < history["baseline"][1] < 0
+    assert 0 < history["attention_entropy"][1] <= np.log(4)
+    assert "val_reward" not in history
+
+
+def test_baseline_is_saved(vocabulary, batch, tmp_path):
+    model = build(vocabulary, attention="hard")
+    model.compile(adam())
+    model.fit(dataset(batch), verbose=0)
+    model.save(tmp_path / "hard.keras")
+    loaded = keras.saving.load_model(tmp_path / "hard.keras")
+    assert float(loaded.baseline.numpy()) == float(model.baseline.numpy()) != -np.log(18)
+    model.fit(dataset(batch), verbose=0)
+    loaded.fit(dataset(batch), verbose=0)  # with the same samples
+    for got, wanted in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_where_hard_attention_looks_when_it_captions(make_captioner, photos):
+    captioner = make_captioner(attention="hard")
+    kernel = captioner.decoder.cell.scorer.score.kernel
+    kernel.assign(kernel * 0.3)  # so that no location has it all
+    expected = captioner.sample(photos, top_k=1)
+    for one, other in zip(expected, captioner.caption(photos), strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+    probable = captioner.sample(photos, top_k=1, locations="most_probable")
+    sampled = [captioner.sample(photos, top_k=1, locations="sampled", seed=i) for i in (1, 1, 2)]
+    logs = [[each.log_prob for each in found] for found in (expected, probable, *sampled)]
+    assert logs[2] == logs[3] != logs[4]
+    assert len({tuple(each) for each in logs}) == 4
+    # By hand: the context is the annotation with the highest weight, alone.
+    pixels = to_pixels(open_photo(photos[0]), (32, 64))[None].astype("float32")
+    memory, state = captioner.decoder.start(captioner.encode(pixels))
+    token, log_prob = START, 0.0
+    for wanted in probable[0].tokens:
+        noise = (np.zeros((1, 8), "float32"), np.ones((1, 1), "float32"))
+        logits, state, _ = captioner.decoder.step(np.array([token]), state, memory, noise)
+        log_prob += float(tf.nn.log_softmax(logits)[0, wanted])
+        token = wanted
+    assert probable[0].log_prob == pytest.approx(log_prob, abs=1e-4)
+
+
+# === Beam search ===
+
+
+def test_a_beam_s_log_prob_is_its_teacher_forced_one(make_captioner, photos):
+    captioner = make_captioner()
+    kernel = captioner.decoder.deep_output.project_word.kernel
+    kernel.assign(kernel * 0.3)
+    found = captioner.beam_search(photos, 4, length_penalty=0.5, n_best=3)
+    pixels = np.stack([to_pixels(open_photo(each), (32, 64)) for each in photos])
+    greedy = captioner.caption(photos)
+    better = 0
+    for image, best, first in zip(pixels, found, greedy, strict=True):
+        assert len(best) == 3
+        assert [each.score for each in best] == sorted((e.score for e in best), reverse=True)
+        better += best[0].text != first.text
+        for caption in best:
+            words = caption.tokens[None]  # (1, N)
+            previous = np.concatenate([[[START]], words[:, :-1]], axis=1)
+            logits, alphas, _ = captioner(image[None].astype("float32"), previous)
+            nll = losses.cross_entropy(words, logits, np.ones(words.shape, "float32"))
+            assert caption.log_prob == pytest.approx(-float(nll.numpy().sum()), abs=1e-3)
+            assert caption.score == pytest.approx(caption.log_prob / words.size**0.5, abs=1e-4)
+            attention = caption.attention.reshape(words.size, -1)
+            np.testing.assert_allclose(attention, alphas[0], atol=1e-4)
+    assert better > 0
+
+
+def test_beam_search_in_a_saved_model(captioner, photos, tmp_path):
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.variables_ = [each.value for each in captioner.variables]
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 32, 64, 3))])
+        def beam(self, image):
+            return captioner.beam(image, width=3, length_penalty=0.7)
+
+    tf.saved_model.save(Module(), tmp_path / "saved")
+    pixels = np.stack([to_pixels(open_photo(each), (32, 64)) for each in photos])
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    tokens, *_ = loaded.beam(pixels.astype("float32"))
+    wanted = captioner.caption(photos, beam_width=3, length_penalty=0.7)
+    for row, caption in zip(tokens.numpy()[:, 0], wanted, strict=True):
+        np.testing.assert_array_equal(row[: len(caption.tokens)], caption.tokens)
+
+
+# === Other ways to train ===
+
+
+@pytest.mark.parametrize("inject", ["first", "every"])
+def test_baselines_learn_by_heart(vocabulary, batch, inject):
+    keras.utils.set_random_seed(0)
+    model = build(vocabulary, attention="none", inject=inject, dropout=0.0)
+    model.compile(adam(global_clipnorm=5.0))
+    history = model.fit(dataset(batch, 60), epochs=2, verbose=0).history
+    assert history["cross_entropy"][1] < 1.0
+    np.testing.assert_allclose(model.caption(batch[0])[0].attention, 1 / 4)
+
+
+def test_scheduled_sampling_trains_on_its_own_words(vocabulary, batch, monkeypatch):
+    model = build(vocabulary, scheduled_sampling=1.0, dropout=0.0)
+    model.compile(adam())
+    images, tokens, _ = batch
+    mixed = model._mix_in_own_words(tf.constant(images), tokens[:, :-1]).numpy()
+    assert (mixed[:, 0] == START).all()
+    assert (mixed[:, 1:] != tokens[:, 1:-1]).mean() > 0.5
+    # The loss is of the caption's words behind the model's.
+    monkeypatch.setattr(model, "_mix_in_own_words", lambda x, previous: tf.constant(mixed))
+    logits, *_ = model(images, mixed)
+    nll = losses.cross_entropy(tokens[:, 1:], logits, batch[2]).numpy().sum() / batch[2].sum()
+    found = model.train_step(tuple(tf.constant(each) for each in batch))["cross_entropy"]
+    assert float(found) == pytest.approx(nll, rel=1e-4)
+
+
+def self_critical(vocabulary, batch, **options):
+    from sat_keras.metrics import CiderD
+
+    model = build(vocabulary, self_critical=True, **options)
+    words = [row[row != 0].tolist() for row in batch[1][:, 1:]]
+    model.cider = CiderD([words[:2], words[1:3], [[9, 9], [8, 2]]])
+    return model
+
+
+def test_self_critical_rewards(vocabulary, batch):
+    model = self_critical(vocabulary, batch)
+    references = np.array([[4, 5, 2, 0], [4, 6, 7, 2], [8, 9, 2, 0], [5, 5, 5, 2]])
+    drawn = np.array([[4, 5, 2], [4, 4, 4], [8, 9, 2], [6, 2, 0]])
+    own = np.array([[4, 6, 2, 0], [8, 9, 2, 0]])
+    rewards, baselines = model._rewards(drawn, own, references)
+    of_photos = [[[4, 5, 2], [4, 6, 7, 2]], [[8, 9, 2], [5, 5, 5, 2]]]
+    wanted = model.cider.score(
+        [[4, 5, 2], [4, 4, 4], [8, 9, 2], [6, 2]],
+        [of_photos[0], of_photos[0], of_photos[1], of_photos[1]],
+    )
+    np.testing.assert_allclose(rewards, wanted, rtol=1e-6)
+    np.testing.assert_allclose(
+        baselines, model.cider.score([[4, 6, 2], [8, 9, 2]], of_photos), rtol=1e-6
+    )
+
+
+def test_self_critical_gradient(vocabulary, batch):
+    """What beats the greedy caption becomes more probable, what does not less."""
+    model = self_critical(vocabulary, batch, dropout=0.5)
+    model.compile(keras.optimizers.SGD(0.02))
+    x = tf.constant(batch[0])
+    drawn = tf.constant([[4, 5, 2, 0], [6, 2, 0, 0], [7, 8, 4, 2], [5, 2, 0, 0]])
+
+    def log_p():
+        mask = (drawn.numpy() != 0).astype("float32")
+        previous = np.concatenate([np.full((4, 1), START), drawn[:, :-1]], axis=1)
+        logits, *_ = model(x, previous)
+        return -losses.cross_entropy(drawn, logits, mask).numpy().sum(1)  # (B,)
+
+    advantages = np.array([1.0, -1.0, 0.0, 2.0], "float32")
+    before = log_p()
+    with tf.GradientTape() as tape:
+        loss = model._self_critical_loss(x, drawn, tf.constant(advantages))
+    assert float(loss) == pytest.approx(-(advantages * before).mean(), rel=1e-4)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    moved = log_p() - before
+    assert (advantages * moved).sum() > 0.01
+    assert moved[3] > moved[1]
+
+
+def test_self_critical_training_raises_the_reward(vocabulary, batch):
+    keras.utils.set_random_seed(0)
+    start = build(vocabulary, dropout=0.0)
+    start.compile(adam())
+    start.fit(dataset(batch, 10), verbose=0)
+    model = self_critical(vocabulary, batch, dropout=0.0)
+    model.set_weights(start.get_weights())
+    model.compile(adam(global_clipnorm=5.0))
+    images, tokens, mask = batch
+    two_each = (images[:2], tokens, mask)
+    history = model.fit(
+        dataset(two_each, 30), validation_data=dataset(two_each, 1), epochs=3, verbose=0
+    ).history
+    assert history["reward"][2] > history["reward"][0] + 0.5
+    assert "cross_entropy" not in history and "val_cross_entropy" in history
+
+
+def test_self_critical_training_needs_its_reward(vocabulary, batch):
+    model = build(vocabulary, self_critical=True)
+    model.compile(adam())
+    with pytest.raises(InputError, match="set captioner.cider"):
+        model.train_step(tuple(tf.constant(each) for each in batch))

@@ -28,8 +28,9 @@ CONFIG = RunConfig(
 
 
 @pytest.fixture
-def builder(flickr8k, tmp_path):
-    return datasets.build_records("flickr8k", tmp_path / "records", flickr8k)
+def builder(make_flickr8k, tmp_path):
+    official = make_flickr8k(tmp_path / "flickr8k", photos=8, validation=3)
+    return datasets.build_records("flickr8k", tmp_path / "records", official)
 
 
 def weights(path):
@@ -40,12 +41,26 @@ class Killed(Exception):
     pass
 
 
+PHASES = {
+    "soft": {},
+    "fine-tuned": {"train_encoder": True, "captions_per_photo": 2, "batch_size": 4},
+    "hard": {"attention": "hard", "entropy": 0.01},
+    "scheduled sampling": {"scheduled_sampling": 0.5},
+    "self-critical": {"self_critical": True, "captions_per_photo": 5, "batch_size": 10},
+}
+
+
 @pytest.mark.parametrize(
-    "options", [{}, {"train_encoder": True, "captions_per_photo": 2, "batch_size": 4}]
+    "phase",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each != "soft")) for each in PHASES],
 )
-def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkeypatch, options):
-    config = RunConfig(**{**vars(CONFIG), **options})
+def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkeypatch, phase):
+    config = RunConfig(**{**vars(CONFIG), **PHASES[phase]})
     cache = tmp_path / "cache"
+    if phase == "self-critical":
+        first = RunConfig(**{**vars(CONFIG), "epochs": 2})
+        train(tmp_path / "first", first, builder, cache, verbose=0)
+        config = RunConfig(**{**vars(config), "warm_start": str(tmp_path / "first")})
     whole = train(tmp_path / "whole", config, builder, cache, verbose=0)
 
     # Killed in the middle of the third epoch.
@@ -94,7 +109,9 @@ def test_run_folder(builder, tmp_path):
     lines = (path / "log.csv").read_text().splitlines()
     assert len(lines) == 1 + len(history) == 5
     # The weights are those of the best epoch.
-    best = min(range(4), key=lambda i: history[i]["val_cross_entropy"])
+    scores = [each["val_cider"] for each in history]
+    assert len(set(scores)) > 1
+    best = max(range(4), key=lambda i: (scores[i], i))
     captioner = load_run(path)
     captioner.compile()
     from sat_keras.annotation_cache import build_annotation_cache
@@ -134,3 +151,33 @@ def test_settings_that_are_none(tmp_path):
     (tmp_path / "config.json").write_text('{"dataset": "shapes", "wings": 2}')
     with pytest.raises(InputError, match="not the settings of a run"):
         load_run(tmp_path)
+
+
+def test_warm_start_begins_with_the_other_run_s_weights(builder, tmp_path):
+    cache = tmp_path / "cache"
+    train(tmp_path / "soft", CONFIG, builder, cache, verbose=0)
+    soft = load_run(tmp_path / "soft")
+    options = {"attention": "hard", "warm_start": str(tmp_path / "soft"), "learning_rate": 0.0}
+    train(tmp_path / "hard", RunConfig(**{**vars(CONFIG), **options}), builder, cache, verbose=0)
+    hard = load_run(tmp_path / "hard")
+    assert hard.attention == "hard"
+    assert hard.vocabulary == soft.vocabulary
+    for one, other in zip(
+        hard.decoder.trainable_weights, soft.decoder.trainable_weights, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [({"units": 9}, "has another decoder"), ({"image_size": 64}, "trained with another encoder")],
+)
+def test_warm_start_that_does_not_fit(builder, tmp_path, options, says):
+    cache = tmp_path / "cache"
+    first = RunConfig(**{**vars(CONFIG), "epochs": 1})
+    train(tmp_path / "first", first, builder, cache, verbose=0)
+    options = {**options, "warm_start": str(tmp_path / "first")}
+    with pytest.raises(InputError, match=says):
+        config = RunConfig(**{**vars(CONFIG), **options})
+        train(tmp_path / "second", config, builder, cache, verbose=0)
+    assert not (tmp_path / "second" / "config.json").exists()
