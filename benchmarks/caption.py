@@ -7,42 +7,30 @@ caption, and the ratio of `caption` to `encode`.
 """
 
 import json
-import statistics
 import sys
-import time
+
+from timing import median_seconds
 
 from sat_edge import Captioner, open_photo, to_pixels
 from sat_edge.caption import START
-
-REPEATS = 50
-
-
-def median_milliseconds(functions):
-    """Of each function; they take turns, so that the machine's changing speed is all of theirs."""
-    milliseconds = {name: [] for name in functions}
-    for _ in range(REPEATS):
-        for name, function in functions.items():
-            began = time.perf_counter()
-            function()
-            milliseconds[name].append(1000 * (time.perf_counter() - began))
-    return {name: statistics.median(each) for name, each in milliseconds.items()}
 
 
 def main(path, photo):
     captioner = Captioner(path, threads=1)
     pixels = to_pixels(open_photo(photo), captioner.image_size)
     state = captioner.encode(pixels)
-    medians = median_milliseconds(
+    seconds = median_seconds(
         {
-            "encode_ms": lambda: captioner.encode(pixels),
-            "step_ms": lambda: captioner.step(START, **state),
-            "caption_ms": lambda: captioner.caption(pixels),
-        }
+            "encode": lambda: captioner.encode(pixels),
+            "step": lambda: captioner.step(START, **state),
+            "caption": lambda: captioner.caption(pixels),
+        },
+        repeats=50,
     )
     result = {
-        **medians,
+        **{f"{name}_ms": 1000 * each for name, each in seconds.items()},
         "tokens": len(captioner.caption(pixels).tokens),
-        "caption_to_encode": medians["caption_ms"] / medians["encode_ms"],
+        "caption_to_encode": seconds["caption"] / seconds["encode"],
     }
     print(json.dumps(result, indent=2))
 

@@ -8,17 +8,15 @@ matrices of the step's own shapes in the same process, and the ratio of the two 
 """
 
 import json
-import statistics
-import time
 
 import keras
 import tensorflow as tf
+from timing import median_seconds
 
 from sat_keras import Captioner, Vocabulary, encoders
 from sat_keras.memory import keep_freed_memory
 
 B, L, D, E, H, A, V, T = 64, 49, 1280, 512, 512, 512, 9000, 20
-REPEATS = 12
 
 
 def products():
@@ -49,28 +47,6 @@ def operations():
     return total
 
 
-def median_seconds(function):
-    function()
-    seconds = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
-
-
-def product_rate():
-    """Operations a second over the step's three largest products, each at its own shape."""
-    largest = sorted(products(), key=lambda p: -p[1] * p[2] * p[3] * p[4])[:3]
-    total, seconds = 0, 0.0
-    multiply = tf.function(tf.matmul)
-    for _, times, rows, inner, columns in largest:
-        a, b = tf.random.normal((rows, inner)), tf.random.normal((inner, columns))
-        seconds += times * median_seconds(lambda a=a, b=b: multiply(a, b).numpy())
-        total += times * 2 * rows * inner * columns
-    return total / seconds
-
-
 def main():
     keep_freed_memory()
     encoder = encoders.mobilenet_v2()
@@ -89,18 +65,25 @@ def main():
     batch = (tf.random.normal((B, L, D)), tokens, tf.ones((B, T)))
     step = tf.function(captioner.train_step)
 
-    rate_before = product_rate()
-    seconds = median_seconds(lambda: step(batch)["loss"].numpy())
-    rate = (rate_before + product_rate()) / 2  # the machine's speed changes: around the step
+    # The rate of products is that of the step's three largest, each at its own shape.
+    multiply = tf.function(tf.matmul)
+    functions = {"step": lambda: step(batch)["loss"].numpy()}
+    largest = sorted(products(), key=lambda p: -p[1] * p[2] * p[3] * p[4])[:3]
+    for name, _, rows, inner, columns in largest:
+        a, b = tf.random.normal((rows, inner)), tf.random.normal((inner, columns))
+        functions[name] = lambda a=a, b=b: multiply(a, b).numpy()
+    seconds = median_seconds(functions, repeats=12)
+    product_operations = sum(times * 2 * r * i * c for _, times, r, i, c in largest)
+    rate = product_operations / sum(times * seconds[name] for name, times, *_ in largest)
     print(
         json.dumps(
             {
-                "seconds_per_step": seconds,
-                "captions_per_second": B / seconds,
+                "seconds_per_step": seconds["step"],
+                "captions_per_second": B / seconds["step"],
                 "operations_per_step": operations(),
-                "step_operations_per_second": operations() / seconds,
+                "step_operations_per_second": operations() / seconds["step"],
                 "product_operations_per_second": rate,
-                "ratio": operations() / seconds / rate,
+                "ratio": operations() / seconds["step"] / rate,
             },
             indent=2,
         )

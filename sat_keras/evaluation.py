@@ -1,6 +1,7 @@
 import io
 import itertools
 
+import numpy as np
 from tqdm import tqdm
 
 from sat_edge.photo import open_photo
@@ -20,9 +21,9 @@ def evaluate(caption, builder, split, limit=None):
         split: str.
         limit: int. Only so many photos. Defaults to `None`: all.
     Returns:
-        `(scores, captions)`: a dict of BLEU-1 to BLEU-4, 0..1, CIDEr, 0..10, and, where the data
-        set knows boxes, grounding, 0..1, and the number of `photos`; and `{"filename", "caption"}`
-        a photo.
+        `(scores, captions)`: a dict of BLEU-1 to BLEU-4, 0..1, CIDEr, 0..10, the mean entropy of
+        attention over all words, in nats, where the data set knows boxes, grounding, 0..1, and the
+        number of `photos`; and `{"filename", "caption"}` a photo.
     """
     captions, records = [], []
     total = builder.info.splits[split].num_examples
@@ -38,6 +39,9 @@ def evaluate(caption, builder, split, limit=None):
     sentences = [each.text for each in captions]
     references = [each["captions"] for each in records]
     scores = bleu(sentences, references) | cider(sentences, references)
+    weights = np.concatenate([each.attention.ravel() for each in captions])
+    words = sum(len(each.attention) for each in captions)
+    scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)
     if "objects" in records[0]:
         scores |= _shapes_grounding(captions, records)
     return {**scores, "photos": count}, [

@@ -1,0 +1,167 @@
+"""Every system of the family on one data set, with one budget, in one table.
+
+    python benchmarks/compare_systems.py shapes --out runs/shapes
+    python benchmarks/compare_systems.py flickr8k --out runs/flickr8k --data-dir Flickr8k \\
+        --encoder-weights imagenet
+
+Trains what is not there yet (a stopped run goes on), captions the test split greedily with each,
+exports each to one `.tflite` file, and counts on how many test photos that file says the same.
+Writes `table.md` and `table.json` into the folder.
+"""
+
+import argparse
+import io
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from timing import median_seconds
+
+from sat_edge import Captioner as EdgeCaptioner
+from sat_edge import open_photo
+from sat_export import export_tflite
+from sat_keras import datasets
+from sat_keras.annotation_cache import build_annotation_cache
+from sat_keras.cli import DEMO
+from sat_keras.evaluation import evaluate
+from sat_keras.files import atomic_output
+from sat_keras.memory import keep_freed_memory
+from sat_keras.pipeline import batches
+from sat_keras.run import CAPTIONER, CHECKPOINT, LOG, load_run, train
+from sat_keras.run_config import RunConfig
+
+SYSTEMS = {
+    "inject-first": {"attention": "none", "inject": "first"},
+    "inject-every": {"attention": "none", "inject": "every"},
+    "soft-additive": {},
+    "soft-bilinear": {"scorer": "bilinear"},
+    "hard-additive": {"attention": "hard", "entropy": 0.002},
+    "hard-bilinear": {"attention": "hard", "entropy": 0.002, "scorer": "bilinear"},
+    "patches": {"patches": 3},
+    "soft-additive, self-critical": {
+        "self_critical": True,
+        "captions_per_photo": 5,
+        "batch_size": 60,
+        "epochs": 1,
+        "learning_rate": 5e-5,
+        "warm_start": "soft-additive",
+    },
+}
+BUDGETS = {
+    "shapes": DEMO,
+    "flickr8k": {
+        "dataset": "flickr8k",
+        "units": 256,
+        "embedding_size": 256,
+        "attention_size": 256,
+        "dropout": 0.3,
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "doubly_stochastic": 0.0,
+    },
+}
+COMPARED = 200  # photos, with the exported file
+COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
+
+
+def finished(run, config):
+    log = run / LOG
+    return log.exists() and len(log.read_text().splitlines()) == 1 + config.epochs
+
+
+def measure(run, config, builder, cache_dir):
+    """One row of the table."""
+    captioner = load_run(run)
+    scores, captions = evaluate(captioner.caption, builder, "test")
+    file = run / "captioner.tflite"
+    export_tflite(captioner, file, trained_on=config.dataset)
+    edge = EdgeCaptioner(file)
+    photos = itertools.islice(datasets.read_photos(builder, "test"), COMPARED)
+    same = [
+        edge.caption(open_photo(io.BytesIO(encoded), name)).text == found["caption"]
+        for (name, encoded, _), found in zip(photos, captions, strict=False)
+    ]
+    decoder = sum(int(np.prod(weight.shape)) for weight in captioner.decoder.trainable_weights)
+
+    cache = build_annotation_cache(
+        cache_dir, builder, "validation", captioner.encoder, pixels=config.train_encoder
+    )
+    sizes = (config.batch_size, config.captions_per_photo)
+    batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))
+    captioner.cider = None if not config.self_critical else _no_reward()
+    captioner.compile("sgd")
+    step = tf.function(captioner.train_step)
+    seconds = median_seconds({"step": lambda: step(batch)["loss"].numpy()}, repeats=10)
+    return {
+        **scores,
+        "decoder_parameters": decoder,
+        "encoder_parameters": captioner.encoder.count_params(),
+        "seconds_a_step": seconds["step"],
+        "same_from_the_file": f"{sum(same)}/{len(same)}",
+        "bytes": file.stat().st_size,
+    }
+
+
+def _no_reward():
+    from sat_keras.metrics import CiderD
+
+    return CiderD([[[4]], [[5]]])
+
+
+def markdown(rows):
+    grounded = "grounding_pointing" in next(iter(rows.values()))
+    head = ["system", *COLUMNS, "CIDEr"]
+    head += ["pointing (uniform)", "mass (uniform)", "entropy"] if grounded else []
+    head += ["decoder parameters", "s / step", "same from .tflite"]
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for name, row in rows.items():
+        cells = [name, *(f"{100 * row[column]:.1f}" for column in COLUMNS), f"{row['CIDEr']:.3f}"]
+        if grounded:
+            for score in ("pointing", "mass"):
+                uniform = row[f"grounding_uniform_{score}"]
+                cells.append(f"{row[f'grounding_{score}']:.3f} ({uniform:.3f})")
+            cells.append(f"{row['attention_entropy']:.2f}")
+        millions = f"{row['decoder_parameters'] / 1e6:.2f} M"
+        cells += [millions, f"{row['seconds_a_step']:.3f}", row["same_from_the_file"]]
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", choices=BUDGETS)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--cache", type=Path, help="default: the folder --out")
+    parser.add_argument("--encoder-weights")
+    parser.add_argument("--only", nargs="*", default=list(SYSTEMS), choices=SYSTEMS)
+    options = parser.parse_args()
+    keep_freed_memory()
+    cache = options.cache or options.out
+    builder = datasets.build_records(options.dataset, cache / "records", options.data_dir)
+    rows = {}
+    for name in options.only:
+        settings = {**BUDGETS[options.dataset], **SYSTEMS[name]}
+        settings["encoder_weights"] = options.encoder_weights
+        if "warm_start" in settings:
+            settings["warm_start"] = str(options.out / settings["warm_start"])
+        config, run = RunConfig(**settings), options.out / name
+        result = run / "result.json"
+        if not finished(run, config):
+            train(run, config, builder, cache / "annotations", (run / CHECKPOINT).exists(), 2)
+        if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
+            row = measure(run, config, builder, cache / "annotations")
+            with atomic_output(result) as temporary:
+                temporary.write_text(json.dumps(row, indent=2))
+        rows[name] = json.loads(result.read_text())
+    with atomic_output(options.out / "table.json") as temporary:
+        temporary.write_text(json.dumps(rows, indent=2))
+    with atomic_output(options.out / "table.md") as temporary:
+        temporary.write_text(markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
