@@ -293,7 +293,7 @@ def _parser():
     verb.add_argument("model", metavar="RUN|FILE.tflite")
     _add_dataset(verb)
     verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
-    verb.add_argument("--limit", type=int, metavar="N", help="only the first N photos")
+    verb.add_argument("--limit", type=_count, metavar="N", help="only the first N photos")
     _add_search(verb)
 
     verb = _add_verb(verbs, caption)
@@ -329,7 +329,9 @@ def _add_dataset(verb):
 
 def _add_search(verb):
     group = verb.add_argument_group("search")
-    group.add_argument("--beam-width", type=int, default=1, metavar="K", help="default: 1, greedy")
+    group.add_argument(
+        "--beam-width", type=_count, default=1, metavar="K", help="default: 1, greedy"
+    )
     group.add_argument(
         "--length-penalty",
         type=float,
@@ -344,6 +346,12 @@ def _add_search(verb):
         metavar="N",
         help="no N words in a row twice (default: 0, off)",
     )
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _add_settings(verb):

@@ -66,12 +66,38 @@ def test_help_names_every_verb(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["train", "shapes"], ["export", "run", "--quantize=int1", "--out=x"]],
+    [
+        [],
+        ["fly"],
+        ["train", "shapes"],
+        ["export", "run", "--quantize=int1", "--out=x"],
+        ["caption", "run", "photo.jpg", "--beam-width=0"],
+    ],
 )
 def test_wrong_usage(arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
+
+
+def test_beam_search_from_the_run_and_from_the_file(trained, photo, capsys):
+    search = ["--beam-width=3", "--length-penalty=0.5", "--no-repeat-ngram=2", "--json"]
+    rows = []
+    for model in (trained["run"], trained["tflite"]):
+        assert cli.main(["caption", model, photo, *search]) == 0
+        rows += json.loads(capsys.readouterr().out)["captions"]
+    assert rows[0]["caption"] == rows[1]["caption"]
+    assert rows[0]["log_prob"] == pytest.approx(rows[1]["log_prob"], abs=1e-3)
+    assert cli.main(["caption", trained["run"], photo, "--json"]) == 0
+    greedy = json.loads(capsys.readouterr().out)["captions"][0]
+    words = rows[0]["caption"].split()
+    assert len(set(zip(words, words[1:], strict=False))) == max(len(words) - 1, 0)
+    assert rows[0] != greedy
+
+    evaluated = ["evaluate", trained["tflite"], "flickr8k", *trained["places"], *search]
+    assert cli.main(evaluated) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["beam_width"], result["length_penalty"], result["photos"]) == (3, 0.5, 1)
 
 
 def test_prepare_then_train_uses_the_cache(flickr8k, tmp_path, capsys):
