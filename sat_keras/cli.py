@@ -30,7 +30,7 @@ DEMO = {
     "embedding_size": 64,
     "attention_size": 64,
     "dropout": 0.0,
-    "epochs": 8,
+    "epochs": 9,
     "batch_size": 64,
     "captions_per_photo": 2,
     "learning_rate": 3e-3,
