@@ -37,15 +37,18 @@ SYSTEMS = {
     "inject-every": {"attention": "none", "inject": "every"},
     "soft-additive": {},
     "soft-bilinear": {"scorer": "bilinear"},
-    "hard-additive": {"attention": "hard", "entropy": 0.002},
-    "hard-bilinear": {"attention": "hard", "entropy": 0.002, "scorer": "bilinear"},
+    # The same epochs, the first two thirds of them soft.
+    "hard-additive": {"attention": "hard", "warm": True},
+    "hard-bilinear": {"attention": "hard", "scorer": "bilinear", "warm": True},
+    "hard-additive-cold": {"attention": "hard"},
     "patches": {"patches": 3},
-    "soft-additive, self-critical": {
+    # A second phase, beyond the budget.
+    "soft-additive-self-critical": {
         "self_critical": True,
         "captions_per_photo": 5,
         "batch_size": 60,
         "epochs": 1,
-        "learning_rate": 5e-5,
+        "learning_rate": 2e-4,
         "warm_start": "soft-additive",
     },
 }
@@ -64,6 +67,27 @@ BUDGETS = {
 }
 COMPARED = 200  # photos, with the exported file
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
+
+
+def phases(name, budget, folder):
+    """A system's training: `(run folder, settings)` of each phase."""
+    settings = {**budget, **SYSTEMS[name]}
+    if "warm_start" in settings:
+        settings["warm_start"] = str(folder / settings["warm_start"])
+    if settings["attention"] == "hard":
+        settings["entropy"] = 0.002
+    if not settings.pop("warm", False):
+        return [(folder / name, settings)]
+    first = folder / name / "soft"
+    epochs = settings["epochs"]
+    soft = {**settings, "attention": "soft", "entropy": 0.0, "epochs": epochs * 2 // 3}
+    hard = {
+        **settings,
+        "epochs": epochs - soft["epochs"],
+        "learning_rate": settings["learning_rate"] / 3,
+        "warm_start": str(first),
+    }
+    return [(first, soft), (folder / name, hard)]
 
 
 def finished(run, config):
@@ -142,15 +166,14 @@ def main():
     cache = options.cache or options.out
     builder = datasets.build_records(options.dataset, cache / "records", options.data_dir)
     rows = {}
+    budget = {"attention": "soft", **BUDGETS[options.dataset]}
+    budget["encoder_weights"] = options.encoder_weights
     for name in options.only:
-        settings = {**BUDGETS[options.dataset], **SYSTEMS[name]}
-        settings["encoder_weights"] = options.encoder_weights
-        if "warm_start" in settings:
-            settings["warm_start"] = str(options.out / settings["warm_start"])
-        config, run = RunConfig(**settings), options.out / name
+        for run, settings in phases(name, budget, options.out):
+            config = RunConfig(**settings)
+            if not finished(run, config):
+                train(run, config, builder, cache / "annotations", (run / CHECKPOINT).exists(), 2)
         result = run / "result.json"
-        if not finished(run, config):
-            train(run, config, builder, cache / "annotations", (run / CHECKPOINT).exists(), 2)
         if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
             row = measure(run, config, builder, cache / "annotations")
             with atomic_output(result) as temporary:
