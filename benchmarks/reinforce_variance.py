@@ -55,8 +55,11 @@ def throw(captioner, coin):
 
 def variance(captioner, batch, baseline="moving"):
     x, tokens, mask = batch
-    rows = len(tokens) // captioner.samples  # as many samples of each, whatever their number
-    x, tokens, mask = x[: rows // (len(tokens) // len(x))], tokens[:rows], mask[:rows]
+    # As many samples in all, whatever their number a caption: every so many photos.
+    each = len(tokens) // len(x)
+    photos = np.arange(0, len(x), captioner.samples)
+    rows = (photos[:, None] * each + np.arange(each)).ravel()
+    x, tokens, mask = (tf.gather(a, i) for a, i in ((x, photos), (tokens, rows), (mask, rows)))
     if baseline == "none":
         captioner._baselines = lambda rewards, mask: tf.zeros_like(rewards)
     weights = captioner.decoder.cell.scorer.trainable_weights

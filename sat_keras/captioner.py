@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from sat_edge.beam_search import check_search
 from sat_edge.caption import PAD, START, Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
@@ -59,12 +62,14 @@ class Captioner(keras.Model):
     With hard attention, locations are sampled in training, REINFORCE's term is added
     (`losses.reinforce`), and the likelihood of a word has a baseline: its moving average over
     batches, `b <- 0.9 b + 0.1 mean log p`, or, with several samples a caption, the mean of the same
-    word's over the caption's other samples. `history` then has `reward` and `baseline`.
+    word's over the caption's other samples. `history` then has `reward` and `baseline`. The two
+    regularisers' gradients are taken at the samples as they fell: only the likelihood pays for
+    them.
 
     Clip gradients by the optimizer's own `global_clipnorm`.
 
     Args:
-        encoder: `encoders.Encoder`.
+        encoder: `encoders.Encoder`; made trainable, or not, as `train_encoder` says.
         vocabulary: `Vocabulary`.
         attention: str. `"soft"`, `"hard"`, or `"none"`: the CNN-LSTM baselines. Defaults to
             `"soft"`.
@@ -85,7 +90,8 @@ class Captioner(keras.Model):
         self_critical: bool. Whether `fit` raises the CIDEr-D of drawn captions over the greedy
             one's in place of the likelihood: a second phase, for a captioner that can caption. Each
             photo of a batch comes with all of its captions, and `captioner.cider` is set to a
-            `metrics.CiderD` of the training split's ids. Defaults to `False`.
+            `metrics.CiderD` of the training split's ids. Dropout, samples, regularisers and
+            scheduled sampling do nothing in it. Defaults to `False`.
         train_encoder: bool. Whether the encoder learns too, from batches of images. Defaults to
             `False`.
         max_length: int. Longest caption, `<end>` included, that `caption` makes. Defaults to `20`.
@@ -123,6 +129,15 @@ class Captioner(keras.Model):
         check_choice("attention", attention, ATTENTIONS)
         check_choice("scorer", scorer, SCORERS)
         check_choice("inject", inject, INJECTIONS)
+        for name, share in {
+            "dropout": dropout,
+            "expectation": expectation,
+            "scheduled_sampling": scheduled_sampling,
+        }.items():
+            if not 0 <= share <= 1:
+                raise InputError(f"{name} is {share}: it is a share, 0 to 1")
+        if samples < 1:
+            raise InputError(f"samples is {samples}: name 1 or more")
 
         # === Layers ===
         self.encoder = encoder
@@ -184,6 +199,8 @@ class Captioner(keras.Model):
         """Images `(B, H, W, 3)` to annotations `(B, L, D)`; annotations stay as they are."""
         if len(x.shape) == 4:
             return self.encoder(ops.cast(x, "float32"), training=training and self.train_encoder)
+        if training and self.train_encoder:
+            raise InputError("train_encoder needs batches of images, not of annotations")
         return x
 
     def call(self, x, tokens, training=False):
@@ -232,8 +249,9 @@ class Captioner(keras.Model):
 
         nll = losses.cross_entropy(words, logits, mask)  # (B, T)
         spread = losses.entropy(alphas, mask)  # (B, T)
-        coverage = losses.doubly_stochastic(alphas, mask)  # (B,)
-        loss = ops.sum(nll - self.entropy * spread, axis=-1) + self.doubly_stochastic * coverage
+        loss = ops.sum(nll - self.entropy * spread, axis=-1)  # (B,)
+        if self.attention != "none":  # whose uniform weights cost the same whatever it learns
+            loss += self.doubly_stochastic * losses.doubly_stochastic(alphas, mask)
         if sampled is not None:
             loss += losses.reinforce(-nll, self._baselines(-nll, mask), alphas, sampled)
 
@@ -249,13 +267,13 @@ class Captioner(keras.Model):
         mean = ops.sum(rewards) / ops.sum(mask)
         self.means["reward"].update_state(mean)
         self.means["baseline"].update_state(self.baseline)
-        baselines = self.baseline * mask  # (B, T)
         if self.samples > 1:
             steps = ops.shape(rewards)[1]
             each = ops.reshape(rewards, (-1, self.samples, steps))  # (B / S, S, T)
             others = (ops.sum(each, axis=1, keepdims=True) - each) / (self.samples - 1)
             baselines = ops.reshape(others, (-1, steps))  # (B, T)
-        baselines = tf.identity(baselines)
+        else:
+            baselines = self.baseline * mask  # (B, T)
         self.baseline.assign(_BASELINE_DECAY * self.baseline + (1 - _BASELINE_DECAY) * mean)
         return baselines
 
@@ -266,9 +284,13 @@ class Captioner(keras.Model):
         annotations = self.encode(x)  # (B / C, L, D)
         captions_per_photo = tf.shape(previous)[0] // tf.shape(annotations)[0]
         memory, state = repeat_rows(self.decoder.start(annotations), captions_per_photo)
+        seed = self._next_seed()
         return decoding.mix_in_own_words(
-            self._step(memory), state, previous, self.scheduled_sampling, self.seed_generator.next()
+            self._step(memory), state, previous, self.scheduled_sampling, seed
         )
+
+    def _next_seed(self):
+        return tf.cast(self.seed_generator.next(), tf.int32)  # (2,)
 
     def _draw_captions(self, x, tokens):
         """Self-critical training's captions `(B, T)`, as many of each photo as it has references
@@ -281,7 +303,7 @@ class Captioner(keras.Model):
         photos, locations, max_length = self._sizes(annotations)
         own, *_ = decoding.greedy(self._step(memory), state, photos, locations, max_length)
         memory, state = repeat_rows((memory, state), captions_per_photo)
-        count, seed = tf.shape(tokens)[0], self.seed_generator.next()
+        count, seed = tf.shape(tokens)[0], self._next_seed()
         drawn, *_ = decoding.sample(
             self._step(memory), state, count, locations, max_length, seed=seed
         )
@@ -309,12 +331,13 @@ class Captioner(keras.Model):
     def _self_critical_loss(self, x, drawn, advantages):
         """`-(r(w) - r(greedy)) log p(w)`, mean over drawn captions w (Rennie et al., 2017, eq. 9).
 
-        Nothing is dropped and no location sampled: these are the probabilities it was drawn with.
+        Nothing is dropped, no location sampled, and no special word possible: these are the
+        probabilities it was drawn with.
         """
         mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
         previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
-        logits, alphas, _ = self.decoder(self.encode(x, training=True), previous)
-        nll = losses.cross_entropy(drawn, logits, mask)  # (B, T)
+        logits, alphas, _ = self.decoder(self.encode(x), previous)  # (B, T, V), (B, T, L)
+        nll = losses.cross_entropy(drawn, decoding.bar(logits), mask)  # (B, T)
         loss = advantages * ops.sum(nll, axis=-1)  # (B,)
         self.means["loss"].update_state(loss)
         self.means["attention_entropy"].update_state(
@@ -350,6 +373,7 @@ class Captioner(keras.Model):
             beam_width, length_penalty, no_repeat_ngram, n_best: see `decoding.beam_search`. Default
                 to `3`, `0.0`, `0`, `1`.
         """
+        check_search(beam_width, length_penalty, no_repeat_ngram, n_best)
         found = self._compiled_beam(
             self._input(photos), beam_width, length_penalty, no_repeat_ngram, n_best
         )
@@ -362,13 +386,20 @@ class Captioner(keras.Model):
         Args:
             photos: see `caption`.
             temperature, top_k, top_p: see `decoding.sample`. With `top_k=1` it is greedy.
-            locations: str. Of attention: `"expected"`, the weighted mean; `"most_probable"`, its
-                highest alone; or `"sampled"`. Defaults to `"expected"`.
+            locations: str. Of hard attention: `"expected"`, the weighted mean; `"most_probable"`,
+                its highest alone; or `"sampled"`. Defaults to `"expected"`.
             seed: int. The same seed draws the same captions. Defaults to `0`.
         Returns:
             List of `Caption`.
         """
         check_choice("locations", locations, LOCATIONS)
+        if locations != "expected" and self.attention != "hard":
+            raise InputError(f"attention {self.attention!r} takes no location; hard attention does")
+        if temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:
+            raise InputError(
+                f"temperature {temperature}, top_k {top_k}, top_p {top_p}: "
+                "name one above 0, 0 or more, and one above 0 and at most 1"
+            )
         found = self._compiled_sample(
             self._input(photos), temperature, top_k, top_p, locations, tf.constant([seed, 0])
         )
@@ -408,7 +439,7 @@ class Captioner(keras.Model):
             state, t = state
             gumbel = tf.zeros([batch_size, count])
             if locations == "sampled":
-                place_seed = tf.cast(seed, tf.int32) + tf.stack([1, t[0]])
+                place_seed = tf.random.experimental.stateless_fold_in(seed + 1, t[0])
                 uniform = tf.random.stateless_uniform([batch_size, count], place_seed, 1e-20, 1.0)
                 gumbel = -tf.math.log(-tf.math.log(uniform))
             noise = (gumbel, tf.ones([batch_size, 1]))
@@ -423,9 +454,17 @@ class Captioner(keras.Model):
         return batch_size or tf.shape(annotations)[0], locations, self.max_length
 
     def _input(self, photos):
+        if isinstance(photos, str | Path):
+            raise InputError(f"{photos}: name a list of photos")
         if not isinstance(photos, np.ndarray | tf.Tensor):
             photos = [to_pixels(open_photo(photo), self.encoder.image_size) for photo in photos]
             photos = np.stack(photos)  # (B, H, W, 3)
+        shape = tuple(photos.shape[1:])
+        if shape not in ((*self.encoder.image_size, 3), self.encoder.output_shape[1:]):
+            raise InputError(
+                f"an array of {tuple(photos.shape)} is neither photos (B, H, W, 3) of "
+                f"{self.encoder.image_size} nor annotations; as a list, photos may have any size"
+            )
         return tf.cast(photos, tf.float32)
 
     def _captions(self, tokens, attention, log_prob, score=None):
@@ -449,11 +488,11 @@ class Captioner(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        config["encoder"] = keras.saving.deserialize_keras_object(
+        encoder = keras.saving.deserialize_keras_object(
             config["encoder"], custom_objects={"Encoder": Encoder}
         )
-        config["vocabulary"] = Vocabulary(config["vocabulary"])
-        return cls(**config)
+        vocabulary = Vocabulary(config["vocabulary"])
+        return cls(**{**config, "encoder": encoder, "vocabulary": vocabulary})
 
     # Keras saves weights but not the state of random generators. With it, a run that is
     # resumed drops the same units as one that was never stopped.

@@ -45,7 +45,7 @@ def sample(
         top_k: int. Only the k most probable words are drawn from. Defaults to `0`: all.
         top_p: float. Only the fewest words that together have this probability are drawn from
             (Holtzman et al., 2020, "nucleus"). Defaults to `1.0`: all.
-        seed: int tensor `(2,)`. The same seed draws the same captions.
+        seed: int32 tensor `(2,)`. The same seed draws the same captions.
     Returns:
         `tokens`, `alphas`, `log_prob`; the last under the model itself, without temperature.
     """
@@ -60,7 +60,7 @@ def sample(
             before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)  # (B, V)
             least = tf.reduce_min(tf.where(before < top_p, ordered, float("inf")), -1)  # (B,)
             logits = tf.where(logits < least[:, None], _IMPOSSIBLE, logits)
-        word_seed = tf.cast(seed, tf.int32) + tf.stack([0, t])
+        word_seed = tf.random.experimental.stateless_fold_in(seed, t)
         word = tf.random.stateless_categorical(logits, 1, word_seed, tf.int32)  # (B, 1)
         return word[:, 0]
 
@@ -73,7 +73,7 @@ def _word_by_word(choose, step, state, batch_size, locations, max_length):
     def body(t, token, running, state, tokens, alphas, log_prob):
         logits, state, alpha = step(token, state)  # (B, V), (B, L)
         vocabulary_size = logits.shape[-1]
-        token = choose(logits + _never(vocabulary_size), t)  # (B,)
+        token = choose(bar(logits), t)  # (B,)
         chosen = tf.one_hot(token, vocabulary_size)  # (B, V)
         word_log_prob = tf.reduce_sum(chosen * tf.nn.log_softmax(logits), axis=-1)  # (B,)
 
@@ -141,8 +141,8 @@ def beam_search(
     def body(t, token, finished, length, state, tokens, alphas, log_prob, _):
         logits, state, alpha = step(tf.reshape(token, [-1]), state)  # (B K, V), (B K, L)
         vocabulary_size = logits.shape[-1]
-        words = tf.nn.log_softmax(logits) + _never(vocabulary_size)  # (B K, V)
-        if no_repeat_ngram:
+        words = bar(tf.nn.log_softmax(logits))  # (B K, V)
+        if 0 < no_repeat_ngram <= max_length:
             seen = _would_repeat(tf.reshape(tokens, [-1, max_length]), t, no_repeat_ngram, words)
             words = tf.where(seen, _IMPOSSIBLE, words)
         words = tf.reshape(words, [batch_size, width, vocabulary_size])  # (B, K, V)
@@ -176,7 +176,7 @@ def beam_search(
     def some_can_win(t, token, finished, length, state, tokens, alphas, log_prob, score):
         best_possible = tf.where(finished, -float("inf"), log_prob / max_length**length_penalty)
         limit = tf.reduce_max(best_possible, axis=1, keepdims=True)  # (B, 1)
-        final = tf.logical_and(finished, score >= limit)  # (B, K)
+        final = tf.logical_and(finished, score > limit)  # (B, K)
         settled = tf.reduce_sum(tf.cast(final, tf.int32), axis=1) >= n_best  # (B,)
         return tf.logical_and(t < max_length, tf.logical_not(tf.reduce_all(settled)))
 
@@ -212,13 +212,12 @@ def mix_in_own_words(step, state, tokens, probability, seed):
         step, state: see `greedy`.
         tokens: int tensor `(B, T)`, a caption's words, `<start>` first.
         probability: float or scalar tensor.
-        seed: int tensor `(2,)`.
+        seed: int32 tensor `(2,)`.
     Returns:
         int32 `(B, T)`, `<start>` first.
     Reference:
         Bengio et al., 2015, arXiv 1506.03099.
     """
-    seed = tf.cast(seed, tf.int32)
     batch_size, steps = tf.unstack(tf.shape(tokens))
     own = tf.random.stateless_uniform([steps, batch_size], seed) < probability  # (T, B)
     words = tf.transpose(tf.cast(tokens, tf.int32))  # (T, B)
@@ -226,9 +225,8 @@ def mix_in_own_words(step, state, tokens, probability, seed):
     def body(t, token, state, mixed):
         mixed = mixed.write(t, token)
         logits, state, _ = step(token, state)  # (B, V)
-        drawn = tf.random.stateless_categorical(
-            logits + _never(logits.shape[-1]), 1, seed + tf.stack([1, t]), tf.int32
-        )  # (B, 1)
+        word_seed = tf.random.experimental.stateless_fold_in(seed, t)
+        drawn = tf.random.stateless_categorical(bar(logits), 1, word_seed, tf.int32)  # (B, 1)
         next_word = tf.minimum(t + 1, steps - 1)
         token = tf.where(own[next_word], drawn[:, 0], words[next_word])
         return t + 1, token, state, mixed
@@ -242,10 +240,10 @@ def mix_in_own_words(step, state, tokens, probability, seed):
     return tf.transpose(mixed.stack())
 
 
-def _never(vocabulary_size):
-    """Words that no caption holds, `(V,)`: a decoder passes over them, however probable."""
-    never = (PAD, START, UNKNOWN)
-    return tf.constant([_IMPOSSIBLE if i in never else 0.0 for i in range(vocabulary_size)])
+def bar(logits):
+    """Logits `(..., V)` without the words that no caption holds: they become impossible."""
+    barred = (PAD, START, UNKNOWN)
+    return logits + tf.constant([_IMPOSSIBLE * (i in barred) for i in range(logits.shape[-1])])
 
 
 def _would_repeat(tokens, t, n, words):

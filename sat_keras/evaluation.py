@@ -7,7 +7,7 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
-from sat_keras.metrics import bleu, cider, grounding
+from sat_keras.metrics import caption_scores, grounding
 
 _BATCH = 32
 
@@ -21,9 +21,9 @@ def evaluate(caption, builder, split, limit=None):
         split: str.
         limit: int. Only so many photos. Defaults to `None`: all.
     Returns:
-        `(scores, captions)`: a dict of BLEU-1 to BLEU-4, 0..1, CIDEr, 0..10, the mean entropy of
-        attention over all words, in nats, where the data set knows boxes, grounding, 0..1, and the
-        number of `photos`; and `{"filename", "caption"}` a photo.
+        `(scores, captions)`: a dict of `metrics.caption_scores`, the mean entropy of attention over
+        all words, in nats, where the data set knows boxes, grounding, 0..1, and the number of
+        `photos`; and `{"filename", "caption"}` a photo.
     """
     captions, records = [], []
     total = builder.info.splits[split].num_examples
@@ -38,7 +38,7 @@ def evaluate(caption, builder, split, limit=None):
             progress.update(len(batch))
     sentences = [each.text for each in captions]
     references = [each["captions"] for each in records]
-    scores = bleu(sentences, references) | cider(sentences, references)
+    scores = caption_scores(sentences, references)
     weights = np.concatenate([each.attention.ravel() for each in captions])
     words = sum(len(each.attention) for each in captions)
     scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)

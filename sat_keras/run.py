@@ -23,10 +23,25 @@ from sat_keras.files import atomic_output
 from sat_keras.metrics import CiderD, cider
 from sat_keras.pipeline import batches
 from sat_keras.run_config import RunConfig
+from sat_keras.tokenizer import tokenize
 from sat_keras.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary.txt"
 CAPTIONER, CHECKPOINT, LOG = "captioner.keras", "checkpoint.keras", "log.csv"
+
+# Settings that a run shares with the one it begins with: they decide the weights' shapes and sense.
+_KEPT = (
+    "encoder",
+    "layer",
+    "alpha",
+    "image_size",
+    "patches",
+    "scorer",
+    "inject",
+    "units",
+    "embedding_size",
+    "attention_size",
+)
 
 
 def load_encoder(config, weights=None):
@@ -75,17 +90,26 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     run = Path(run)
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    encoder = load_encoder(config, config.encoder_weights)
+    resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
+    captioner = source = None
+    if resume:
+        captioner, history = _load_checkpoint(run)
+        encoder = captioner.encoder
+    elif config.warm_start:
+        source = _load_source(config)
+        encoder = source.encoder
+    else:
+        encoder = load_encoder(config, config.encoder_weights)
     caches = {
         split: build_annotation_cache(
             cache_dir, builder, split, encoder, pixels=config.train_encoder
         )
         for split in ("train", "validation")
     }
-    if resume:
-        captioner, history = _load_checkpoint(run)
-    else:
-        captioner, history = _new_captioner(config, encoder, caches["train"].records), []
+    if not resume:
+        captioner, history = _new_captioner(config, encoder, source, caches["train"].records), []
+        for product in (CAPTIONER, CHECKPOINT, LOG):  # of another training in this folder
+            (run / product).unlink(missing_ok=True)
         config.save(run)
         captioner.vocabulary.save(run / VOCABULARY)
     if config.self_critical:
@@ -123,25 +147,30 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     return history
 
 
-def _new_captioner(config, encoder, records):
-    """A captioner as `config` has it, with fresh weights or those of `config.warm_start`."""
+def _load_source(config):
+    """The captioner of the run that `config` begins with."""
+    source, first = load_run(config.warm_start), RunConfig.load(config.warm_start)
+    for name in _KEPT:
+        value = getattr(first, name)
+        if getattr(config, name) != value:
+            raise InputError(f"{config.warm_start}: was trained with {name} {value}; name the same")
+    if (first.attention == "none") != (config.attention == "none"):
+        raise InputError(f"{config.warm_start}: was trained with attention {first.attention}")
+    return source
+
+
+def _new_captioner(config, encoder, source, records):
+    """A captioner as `config` has it, with the source's weights or, where it is `None`, fresh."""
     settings = {name: getattr(config, name) for name in SETTINGS}
-    if config.warm_start is None:
+    if source is None:
         captions = (text for each in records for text in each["captions"])
         vocabulary = Vocabulary.from_captions(captions, config.min_count)
         return Captioner(encoder, vocabulary, **settings)
-    source = load_run(config.warm_start)
     captioner = Captioner(encoder, source.vocabulary, **settings)
-    if source.encoder.get_config() != encoder.get_config():
-        raise InputError(f"{config.warm_start}: was trained with another encoder; name the same")
-    encoder.set_weights(source.encoder.get_weights())
-    try:
-        for mine, other in zip(
-            captioner.decoder.trainable_weights, source.decoder.trainable_weights, strict=True
-        ):
-            mine.assign(other)
-    except ValueError as error:
-        raise InputError(f"{config.warm_start}: has another decoder; name its settings") from error
+    for mine, other in zip(
+        captioner.decoder.trainable_weights, source.decoder.trainable_weights, strict=True
+    ):
+        mine.assign(other)
     return captioner
 
 
@@ -158,15 +187,16 @@ class _ValidationCider(keras.callbacks.Callback):
         super().__init__()
         self.cache = cache
         self.batch_size = batch_size
+        self.references = [
+            [tokenize(caption) for caption in each["captions"]] for each in cache.records
+        ]
 
     def on_epoch_end(self, epoch, logs=None):
         captions = []
         for start in range(0, len(self.cache), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(self.cache)))
-            captions += [each.text for each in self.model.caption(self.cache.read(rows))]
-        logs["val_cider"] = cider(captions, [each["captions"] for each in self.cache.records])[
-            "CIDEr"
-        ]
+            captions += [each.words for each in self.model.caption(self.cache.read(rows))]
+        logs["val_cider"] = cider(captions, self.references)["CIDEr"]
 
 
 class _EpochWriter(keras.callbacks.Callback):
@@ -201,8 +231,9 @@ class _EpochWriter(keras.callbacks.Callback):
 
 def _load_checkpoint(run):
     path = run / CHECKPOINT
-    if not path.exists():
-        raise InputError(f"{run}: no complete epoch to resume from; train without --resume")
-    with zipfile.ZipFile(path) as file:
-        history = json.loads(file.read("history.json"))
-    return keras.saving.load_model(path), history
+    try:
+        with zipfile.ZipFile(path) as file:
+            history = json.loads(file.read("history.json"))
+        return keras.saving.load_model(path), history
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged; train without --resume, elsewhere") from error

@@ -2,15 +2,20 @@ import dataclasses
 import json
 from pathlib import Path
 
-from sat_edge.errors import InputError
+from sat_edge.errors import InputError, check_choice
 from sat_keras.files import atomic_output
 
 CONFIG = "config.json"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run's result. See `Encoder`, `Captioner` and `batches` for each."""
+    """All that decides a run's result. See `Encoder`, `Captioner` and `batches` for each.
+
+    With `warm_start`, the vocabulary and the encoder's weights are that run's: `min_count` and
+    `encoder_weights` do nothing.
+    """
 
     dataset: str
     # encoder
@@ -47,6 +52,21 @@ class RunConfig:
     precision: str = "float32"
     seed: int = 0
 
+    def __post_init__(self):
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}: name 1 or more")
+        if self.captions_per_photo < 1 or self.batch_size % self.captions_per_photo:
+            raise InputError(
+                f"batch_size {self.batch_size} is no multiple of captions_per_photo "
+                f"{self.captions_per_photo}: a batch holds whole photos"
+            )
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.self_critical and (self.captions_per_photo == 1 or self.warm_start is None):
+            raise InputError(
+                "self_critical goes on from a run that can caption, with all references of a "
+                "photo: name warm_start and captions_per_photo, for example 5"
+            )
+
     @classmethod
     def load(cls, run):
         path = Path(run) / CONFIG
@@ -54,6 +74,8 @@ class RunConfig:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError as error:
             raise InputError(f"{run}: not a run folder (no {CONFIG} in it)") from error
+        except InputError:
+            raise
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: not the settings of a run ({error})") from error
 

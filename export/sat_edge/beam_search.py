@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
+from sat_edge.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def beam_search(
     Returns:
         List of at most `n_best` of `Beam`.
     """
+    check_search(width, length_penalty, no_repeat_ngram, n_best)
     beams = [Beam(state=state)]
     while not _settled(beams, max_length, length_penalty, n_best):
         grown = []
@@ -48,13 +50,25 @@ def beam_search(
     return beams[:n_best]
 
 
+def check_search(width, length_penalty, no_repeat_ngram, n_best):
+    """Raises `InputError` for a search that cannot be."""
+    if width < 1 or not 1 <= n_best <= width:
+        raise InputError(
+            f"beam width {width}, {n_best} best: name 1 or more, and at most the width"
+        )
+    if length_penalty < 0:
+        raise InputError(f"length penalty {length_penalty}: name 0 or more")
+    if no_repeat_ngram < 0:
+        raise InputError(f"n-grams of {no_repeat_ngram} words: name 0 (off) or more")
+
+
 def _settled(beams, max_length, length_penalty, n_best):
     """Whether no running beam can enter the n best any more."""
     running = [beam for beam in beams if not beam.finished]
     if not running or len(running[0].tokens) == max_length:
         return True
     limit = max(beam.log_prob for beam in running) / max_length**length_penalty
-    final = [beam for beam in beams if beam.finished and beam.score(length_penalty) >= limit]
+    final = [beam for beam in beams if beam.finished and beam.score(length_penalty) > limit]
     return len(final) >= n_best
 
 

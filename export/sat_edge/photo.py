@@ -24,6 +24,10 @@ def open_photo(source, name=None):
         InputError: where it is missing, empty, truncated, too large, or no picture at all.
     """
     if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise InputError(
+                f"an array of {source.dtype} {source.shape} is no photo: uint8 (height, width, 3)"
+            )
         return Image.fromarray(source)
     if isinstance(source, str | Path):
         name = str(source)

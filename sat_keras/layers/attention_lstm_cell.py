@@ -44,7 +44,8 @@ class AttentionLSTMCell(keras.layers.Layer):
     """
 
     def __init__(self, units, scorer, selection, **kwargs):
-        super().__init__(**kwargs)
+        # Its inputs have their precision: autocast would take float32 noise to half.
+        super().__init__(autocast=False, **kwargs)
         # === Layers ===
         self.units = units
         self.scorer = scorer

@@ -33,7 +33,7 @@ class HardSelection(SoftSelection):
     """
 
     def __init__(self, expectation=0.5, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # noise stays float32
         self.expectation = expectation
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)

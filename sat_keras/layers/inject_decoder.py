@@ -56,7 +56,8 @@ class InjectDecoder(keras.layers.Layer):
     def build(self, annotations_shape):
         _, self.locations, size = annotations_shape
         self.project_image.build((None, size))
-        self.embedding.build(None)
+        if self.inject != "only":
+            self.embedding.build(None)
         self.lstm.build((None, None, self.embedding_size * (2 if self.inject == "every" else 1)))
         self.project_word.build((None, self.units))
         self.built = True
@@ -78,7 +79,7 @@ class InjectDecoder(keras.layers.Layer):
 
     def step(self, token, state, memory, noise=()):
         """See `AttentionDecoder.step`."""
-        words = self.embedding(token)  # (B, E)
+        words = self._embed(token)  # (B, E)
         h, state = self.lstm.cell(self._input(words, memory), list(state))  # (B, H)
         logits = ops.cast(self.project_word(h), "float32")  # (B, V)
         return logits, tuple(state), self._uniform(h)
@@ -86,12 +87,17 @@ class InjectDecoder(keras.layers.Layer):
     def call(self, annotations, tokens, training=False):
         captions_per_photo = ops.shape(tokens)[0] // ops.shape(annotations)[0]
         memory, state = repeat_rows(self.start(annotations), captions_per_photo)
-        words = self.input_dropout(self.embedding(tokens), training=training)  # (B, T, E)
+        words = self._embed(tokens, training)  # (B, T, E)
         steps = ops.shape(tokens)[1]
         memory = tuple(ops.repeat(each[:, None], steps, axis=1) for each in memory)  # (B, T, E)
         h = self.lstm(self._input(words, memory), initial_state=list(state))  # (B, T, H)
         logits = self.project_word(self.output_dropout(h, training=training))  # (B, T, V)
         return ops.cast(logits, "float32"), self._uniform(h), None
+
+    def _embed(self, tokens, training=False):
+        if self.inject == "only":
+            return None
+        return self.input_dropout(self.embedding(tokens), training=training)
 
     def _input(self, words, memory):
         """The LSTM's input, of one step or of all: `(..., E)` or `(..., 2E)`."""

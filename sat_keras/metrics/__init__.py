@@ -1,7 +1,10 @@
 """How good captions are. No TensorFlow here."""
 
 from sat_keras.metrics.bleu import bleu
+from sat_keras.metrics.caption_scores import caption_scores
 from sat_keras.metrics.cider import CiderD, cider
 from sat_keras.metrics.grounding import grounding
+from sat_keras.metrics.meteor import meteor
+from sat_keras.metrics.rouge import rouge_l
 
-__all__ = ["CiderD", "bleu", "cider", "grounding"]
+__all__ = ["CiderD", "bleu", "caption_scores", "cider", "grounding", "meteor", "rouge_l"]

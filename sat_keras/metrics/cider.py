@@ -3,23 +3,18 @@ from collections import Counter
 
 import numpy as np
 
-from sat_keras.tokenizer import tokenize
-
 _N = 4  # longest n-gram
 _SIGMA = 6.0  # words of difference in length
 
 
 def cider(captions, references):
-    """CIDEr of a whole corpus, its document frequencies from these references.
+    """CIDEr of a whole corpus, its document frequencies those of the references.
 
-    Args:
-        captions: list of str, one a photo.
-        references: list of lists of str, the human captions of each photo.
+    Arguments as `bleu`'s.
+
     Returns:
         `{"CIDEr": ...}`, 0..10.
     """
-    references = [[tokenize(caption) for caption in each] for each in references]
-    captions = [tokenize(caption) for caption in captions]
     return {"CIDEr": float(CiderD(references).score(captions, references).mean())}
 
 

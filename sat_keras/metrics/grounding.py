@@ -13,8 +13,9 @@ def grounding(attention, regions, boxes):
     Returns:
         Dict of four sums over the words: `mass`, the share of attention inside the box (a region
         that the box cuts counts by its share); `pointing`, 1 if the centre of the region with the
-        highest weight lies in the box; and `uniform_mass`, `uniform_pointing`, what attention
-        spread evenly over the locations would score.
+        highest weight lies in the box (of regions that are equally high, their share); and
+        `uniform_mass`, `uniform_pointing`, what attention spread evenly over the locations would
+        score.
     """
     sums = dict.fromkeys(("mass", "pointing", "uniform_mass", "uniform_pointing"), 0.0)
     low, high = np.split(np.asarray(regions), 2, axis=1)  # (L, 2), (L, 2)
@@ -27,7 +28,7 @@ def grounding(attention, regions, boxes):
         inside = (overlap / (high - low)).prod(axis=1)  # (L,)
         pointed = ((box_low <= centres) & (centres <= box_high)).all(axis=1)  # (L,)
         sums["mass"] += float(weights @ inside)
-        sums["pointing"] += float(pointed[weights.argmax()])
+        sums["pointing"] += float(pointed[weights == weights.max()].mean())
         sums["uniform_mass"] += float(inside.mean())
         sums["uniform_pointing"] += float(pointed.mean())
     return sums

@@ -152,12 +152,19 @@ def test_the_usual_callbacks_work(vocabulary, batch, tmp_path):
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(vocabulary, batch, policy):
+@pytest.mark.parametrize(
+    "policy, options",
+    [
+        ("mixed_bfloat16", {"attention": "hard"}),
+        ("mixed_float16", {}),
+        ("mixed_float16", {"attention": "none"}),
+    ],
+)
+def test_mixed_precision(vocabulary, batch, policy, options):
     keras.mixed_precision.set_global_policy(policy)
     try:
         keras.utils.set_random_seed(0)
-        model = build(vocabulary, dropout=0.0)
+        model = build(vocabulary, dropout=0.0, **options)
         model.compile(adam(global_clipnorm=5.0))
         history = model.fit(dataset(batch, 60), epochs=2, verbose=0).history
         assert history["cross_entropy"][1] < 0.8 * history["cross_entropy"][0]
@@ -285,6 +292,13 @@ def test_beam_search_in_a_saved_model(captioner, photos, tmp_path):
 # === Other ways to train ===
 
 
+def test_without_the_previous_word_it_trains_too(vocabulary, batch):
+    model = build(vocabulary, attention="none", inject="only")
+    model.compile(adam())
+    history = model.fit(dataset(batch, 20), epochs=2, verbose=0).history
+    assert history["cross_entropy"][1] < history["cross_entropy"][0]
+
+
 @pytest.mark.parametrize("inject", ["first", "every"])
 def test_baselines_learn_by_heart(vocabulary, batch, inject):
     keras.utils.set_random_seed(0)
@@ -347,7 +361,11 @@ def test_self_critical_gradient(vocabulary, batch):
         mask = (drawn.numpy() != 0).astype("float32")
         previous = np.concatenate([np.full((4, 1), START), drawn[:, :-1]], axis=1)
         logits, *_ = model(x, previous)
-        return -losses.cross_entropy(drawn, logits, mask).numpy().sum(1)  # (B,)
+        logits = logits.numpy()
+        logits[..., [0, 1, 3]] = -np.inf  # never drawn
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        words = np.take_along_axis(log_p, drawn.numpy()[..., None], -1)[..., 0]
+        return np.where(mask, words, 0.0).sum(1)  # (B,)
 
     advantages = np.array([1.0, -1.0, 0.0, 2.0], "float32")
     before = log_p()
@@ -383,3 +401,58 @@ def test_self_critical_training_needs_its_reward(vocabulary, batch):
     model.compile(adam())
     with pytest.raises(InputError, match="set captioner.cider"):
         model.train_step(tuple(tf.constant(each) for each in batch))
+
+
+# === Bad input ===
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"dropout": 1.5}, "dropout is 1.5: it is a share"),
+        ({"expectation": -0.1}, "expectation is -0.1"),
+        ({"scheduled_sampling": 2.0}, "scheduled_sampling is 2.0"),
+        ({"samples": 0}, "samples is 0: name 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be(vocabulary, options, says):
+    with pytest.raises(InputError, match=says):
+        build(vocabulary, **options)
+
+
+@pytest.mark.parametrize(
+    "search, says",
+    [
+        ({"beam_width": 0}, "beam width 0"),
+        ({"beam_width": 2, "n_best": 3}, "beam width 2, 3 best"),
+        ({"length_penalty": -1.0}, "length penalty -1.0"),
+        ({"no_repeat_ngram": -1}, "n-grams of -1 words"),
+    ],
+)
+def test_searches_that_cannot_be(captioner, photos, search, says):
+    with pytest.raises(InputError, match=says):
+        captioner.beam_search(photos, **search)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0.0}, {"top_k": -1}, {"top_p": 0.0}, {"locations": "sampled"}]
+)
+def test_samplings_that_cannot_be(captioner, photos, options):
+    with pytest.raises(InputError, match="name one above 0|attention 'soft' takes no location"):
+        captioner.sample(photos, **options)
+
+
+def test_photos_that_are_none(captioner):
+    with pytest.raises(InputError, match="name a list of photos"):
+        captioner.caption("photo.jpg")
+    with pytest.raises(InputError, match=r"an array of \(32, 64, 3\) is neither photos"):
+        captioner.caption(np.zeros((32, 64, 3), "uint8"))
+    with pytest.raises(InputError, match="an array of float64 .* is no photo"):
+        captioner.caption([np.zeros((32, 64, 3))])
+
+
+def test_annotations_cannot_train_the_encoder(vocabulary, batch):
+    model = build(vocabulary, train_encoder=True)
+    model.compile(adam())
+    with pytest.raises(InputError, match="train_encoder needs batches of images"):
+        model.train_step((model.encode(batch[0]), *(tf.constant(each) for each in batch[1:])))

@@ -134,8 +134,37 @@ def test_run_without_weights(tmp_path, vocabulary):
     vocabulary.save(tmp_path / "vocabulary.txt")
     with pytest.raises(InputError, match="no trained captioner yet"):
         load_run(tmp_path)
-    with pytest.raises(InputError, match="no complete epoch to resume"):
-        run._load_checkpoint(tmp_path)
+
+
+def test_stopped_in_its_first_epoch_it_begins_anew(builder, tmp_path):
+    path, cache = tmp_path / "run", tmp_path / "cache"
+    CONFIG.save(path)
+    history = train(path, CONFIG, builder, cache, resume=True, verbose=0)
+    assert [each["epoch"] for each in history] == [1, 2, 3, 4]
+
+
+def test_damaged_checkpoint(builder, tmp_path):
+    CONFIG.save(tmp_path)
+    (tmp_path / run.CHECKPOINT).write_bytes(b"PK but not really")
+    with pytest.raises(InputError, match=r"checkpoint.keras: damaged"):
+        train(tmp_path, CONFIG, builder, tmp_path / "cache", resume=True, verbose=0)
+
+
+def test_a_new_training_leaves_nothing_of_an_old_one(builder, tmp_path, monkeypatch):
+    path, cache = tmp_path / "run", tmp_path / "cache"
+    train(path, RunConfig(**{**vars(CONFIG), "epochs": 1}), builder, cache, verbose=0)
+
+    def stopped(*_, **__):
+        raise Killed
+
+    monkeypatch.setattr(run.Captioner, "fit", stopped)
+    with pytest.raises(Killed):
+        train(path, CONFIG, builder, cache, verbose=0)
+    assert {each.name for each in path.iterdir()} == {
+        "config.json",
+        "vocabulary.txt",
+        "tensorboard",
+    }
 
 
 def test_vocabulary_that_does_not_fit(builder, tmp_path):
@@ -157,11 +186,16 @@ def test_warm_start_begins_with_the_other_run_s_weights(builder, tmp_path):
     cache = tmp_path / "cache"
     train(tmp_path / "soft", CONFIG, builder, cache, verbose=0)
     soft = load_run(tmp_path / "soft")
-    options = {"attention": "hard", "warm_start": str(tmp_path / "soft"), "learning_rate": 0.0}
+    # Another seed: the encoder's weights, random ones here, are the other run's too.
+    options = {"attention": "hard", "seed": 1, "learning_rate": 0.0}
+    options["warm_start"] = str(tmp_path / "soft")
     train(tmp_path / "hard", RunConfig(**{**vars(CONFIG), **options}), builder, cache, verbose=0)
     hard = load_run(tmp_path / "hard")
     assert hard.attention == "hard"
     assert hard.vocabulary == soft.vocabulary
+    for one, other in zip(hard.encoder.get_weights(), soft.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(list(cache.iterdir())) == 2  # both trained on the same annotations
     for one, other in zip(
         hard.decoder.trainable_weights, soft.decoder.trainable_weights, strict=True
     ):
@@ -170,7 +204,12 @@ def test_warm_start_begins_with_the_other_run_s_weights(builder, tmp_path):
 
 @pytest.mark.parametrize(
     "options, says",
-    [({"units": 9}, "has another decoder"), ({"image_size": 64}, "trained with another encoder")],
+    [
+        ({"units": 9}, "was trained with units 8; name the same"),
+        ({"image_size": 64}, "was trained with image_size 32"),
+        ({"scorer": "bilinear"}, "was trained with scorer additive"),
+        ({"attention": "none"}, "was trained with attention soft"),
+    ],
 )
 def test_warm_start_that_does_not_fit(builder, tmp_path, options, says):
     cache = tmp_path / "cache"
@@ -181,3 +220,18 @@ def test_warm_start_that_does_not_fit(builder, tmp_path, options, says):
         config = RunConfig(**{**vars(CONFIG), **options})
         train(tmp_path / "second", config, builder, cache, verbose=0)
     assert not (tmp_path / "second" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"captions_per_photo": 3}, "batch_size 8 is no multiple of captions_per_photo 3"),
+        ({"precision": "float8"}, "unknown precision 'float8'"),
+        ({"self_critical": True, "captions_per_photo": 4}, "name warm_start"),
+        ({"self_critical": True, "warm_start": "run"}, "name warm_start and captions_per_photo"),
+    ],
+)
+def test_settings_that_cannot_be(options, says):
+    with pytest.raises(InputError, match=says):
+        RunConfig(**{**vars(CONFIG), **options})

@@ -30,7 +30,7 @@ def batch():
 def numpy_logits(decoder, annotations, tokens):
     """The equations of the class, in NumPy."""
     W_x, b_x = decoder.project_image.get_weights()
-    (embeddings,) = decoder.embedding.get_weights()
+    embeddings = decoder.embedding.get_weights()  # none where words are left out
     W_in, W_h, b = decoder.lstm.get_weights()
     W, b_w = decoder.project_word.get_weights()
 
@@ -45,9 +45,12 @@ def numpy_logits(decoder, annotations, tokens):
         h, c = lstm(x, h, c)
     logits = []
     for t in range(T):
-        word = embeddings[tokens[:, t]]
-        inputs = {"first": word, "every": np.concatenate([word, x], axis=1), "only": x}
-        h, c = lstm(inputs[decoder.inject], h, c)
+        inputs = x
+        if decoder.inject != "only":
+            inputs = word = embeddings[0][tokens[:, t]]
+        if decoder.inject == "every":
+            inputs = np.concatenate([word, x], axis=1)
+        h, c = lstm(inputs, h, c)
         logits.append(h @ W + b_w)
     return np.stack(logits, axis=1)
 

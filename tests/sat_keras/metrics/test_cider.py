@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -8,13 +6,13 @@ from sat_keras.metrics import CiderD, cider
 
 def test_by_hand_with_one_word_captions():
     # Two pictures; "dog" is of one only: idf log 2. One n-gram: the cosine is 1 for n = 1 alone.
-    references = [["dog"], ["cat"]]
-    assert cider(["dog", "cow"], references)["CIDEr"] == pytest.approx(10 * (1 / 4 + 0) / 2)
+    references = [[["dog"]], [["cat"]]]
+    assert cider([["dog"], ["cow"]], references)["CIDEr"] == pytest.approx(10 * (1 / 4 + 0) / 2)
 
 
 def test_words_that_all_say_count_nothing():
-    references = [["a dog"], ["a cat"], ["a cow"]]
-    assert cider(["a", "a", "a"], references)["CIDEr"] == 0
+    references = [[["a", "dog"]], [["a", "cat"]], [["a", "cow"]]]
+    assert cider([["a"], ["a"], ["a"]], references)["CIDEr"] == 0
 
 
 def test_length_is_paid_for():
@@ -32,18 +30,3 @@ def test_ids_score_like_words():
     words = CiderD(corpus).score([["a", "dog", "runs"]], corpus[:1])
     numbers = CiderD(as_ids).score([[ids["a"], ids["dog"], ids["runs"]]], as_ids[:1])
     assert words == numbers and words > 0
-
-
-@pytest.mark.slow
-def test_gold_of_coco_caption(shared):
-    gold = shared / "gold" / "coco-caption"
-    found = json.loads((gold / "en_captions_val2014_results_after_tokenization.json").read_text())
-    wanted = json.loads(
-        (gold / "en_captions_val2014_references_after_tokenization.json").read_text()
-    )
-    published = json.loads((gold / "gold_pycocoevalcap.json").read_text())
-    references = [[caption.split() for caption in wanted[i]] for i in found]
-    scores = CiderD(references).score([found[i][0].split() for i in found], references)
-    assert scores.mean() == pytest.approx(published["corpus"]["CIDEr"], abs=1e-6)
-    for score, i in zip(scores, found, strict=True):
-        assert score == pytest.approx(published["per_image"][i]["CIDEr"], abs=1e-6)

@@ -42,3 +42,8 @@ def test_overlapping_crops():
     assert scores["mass"] == pytest.approx(0.2 + 0.5 * 0.5)
     assert scores["pointing"] == 1  # the middle crop's centre lies on the edge
     assert scores["uniform_mass"] == pytest.approx(0.5)
+
+
+def test_weights_that_are_all_the_same_point_as_uniform_ones():
+    scores = grounding(np.full((1, 4), 0.25), cells(2, 2), [(0, 0, 0.5, 1)])
+    assert scores["pointing"] == scores["uniform_pointing"] == 0.5

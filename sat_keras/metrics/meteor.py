@@ -1,0 +1,24 @@
+import shutil
+
+from pycocoevalcap.meteor.meteor import Meteor
+
+from sat_keras.metrics.coco_layout import coco_layout
+
+
+def meteor(captions, references):
+    """METEOR 1.5: matches of words, stems, synonyms and paraphrases; arguments as `bleu`'s.
+
+    Returns:
+        `{"METEOR": ...}`, 0..1; nothing, `{}`, where there is no Java to run it.
+    Reference:
+        Denkowski and Lavie, 2014; implementation: pycocoevalcap.
+    """
+    if shutil.which("java") is None:
+        return {}
+    scorer = Meteor()
+    try:
+        score, _ = scorer.compute_score(*coco_layout(captions, references))
+    finally:
+        scorer.meteor_p.stdin.close()  # its process ends with its input
+        scorer.meteor_p.wait()
+    return {"METEOR": float(score)}
