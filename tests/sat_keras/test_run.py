@@ -1,6 +1,7 @@
 """Runs on six tiny photos: what a run folder holds, and that stopping changes nothing."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -27,10 +28,19 @@ CONFIG = RunConfig(
 )
 
 
-@pytest.fixture
-def builder(make_flickr8k, tmp_path):
-    official = make_flickr8k(tmp_path / "flickr8k", photos=8, validation=3)
-    return datasets.build_records("flickr8k", tmp_path / "records", official)
+@pytest.fixture(scope="module")
+def builder(make_flickr8k, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    official = make_flickr8k(folder / "flickr8k", photos=8, validation=3)
+    return datasets.build_records("flickr8k", folder / "records", official)
+
+
+@pytest.fixture(scope="module")
+def soft(builder, tmp_path_factory):
+    """A run and its cache, to read and to copy."""
+    folder = tmp_path_factory.mktemp("soft")
+    history = train(folder / "run", CONFIG, builder, folder / "cache", verbose=0)
+    return folder / "run", folder / "cache", history
 
 
 def weights(path):
@@ -54,13 +64,12 @@ PHASES = {
     "phase",
     [pytest.param(each, marks=[pytest.mark.slow] * (each != "soft")) for each in PHASES],
 )
-def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkeypatch, phase):
-    config = RunConfig(**{**vars(CONFIG), **PHASES[phase]})
-    cache = tmp_path / "cache"
+def test_killed_and_resumed_ends_like_one_that_was_not(builder, soft, tmp_path, monkeypatch, phase):
+    options = {**PHASES[phase]}
     if phase == "self-critical":
-        first = RunConfig(**{**vars(CONFIG), "epochs": 2})
-        train(tmp_path / "first", first, builder, cache, verbose=0)
-        config = RunConfig(**{**vars(config), "warm_start": str(tmp_path / "first")})
+        options["warm_start"] = str(soft[0])
+    config = RunConfig(**{**vars(CONFIG), **options})
+    cache = soft[1]
     whole = train(tmp_path / "whole", config, builder, cache, verbose=0)
 
     # Killed in the middle of the third epoch.
@@ -94,9 +103,8 @@ def test_killed_and_resumed_ends_like_one_that_was_not(builder, tmp_path, monkey
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_run_folder(builder, tmp_path):
-    path = tmp_path / "run"
-    history = train(path, CONFIG, builder, tmp_path / "cache", verbose=0)
+def test_run_folder(builder, soft):
+    path, cache_dir, history = soft
     assert {each.name for each in path.iterdir()} == {
         "config.json",
         "vocabulary.txt",
@@ -117,7 +125,7 @@ def test_run_folder(builder, tmp_path):
     from sat_keras.annotation_cache import build_annotation_cache
     from sat_keras.pipeline import batches
 
-    cache = build_annotation_cache(tmp_path / "cache", builder, "validation", captioner.encoder)
+    cache = build_annotation_cache(cache_dir, builder, "validation", captioner.encoder)
     found = captioner.evaluate(
         batches(cache, captioner.vocabulary, 8, shuffle=False), return_dict=True, verbose=0
     )
@@ -136,11 +144,11 @@ def test_run_without_weights(tmp_path, vocabulary):
         load_run(tmp_path)
 
 
-def test_stopped_in_its_first_epoch_it_begins_anew(builder, tmp_path):
-    path, cache = tmp_path / "run", tmp_path / "cache"
-    CONFIG.save(path)
-    history = train(path, CONFIG, builder, cache, resume=True, verbose=0)
-    assert [each["epoch"] for each in history] == [1, 2, 3, 4]
+def test_stopped_in_its_first_epoch_it_begins_anew(builder, soft, tmp_path):
+    config = RunConfig(**{**vars(CONFIG), "epochs": 1})
+    config.save(tmp_path)
+    history = train(tmp_path, config, builder, soft[1], resume=True, verbose=0)
+    assert [each["epoch"] for each in history] == [1]
 
 
 def test_damaged_checkpoint(builder, tmp_path):
@@ -150,9 +158,8 @@ def test_damaged_checkpoint(builder, tmp_path):
         train(tmp_path, CONFIG, builder, tmp_path / "cache", resume=True, verbose=0)
 
 
-def test_a_new_training_leaves_nothing_of_an_old_one(builder, tmp_path, monkeypatch):
-    path, cache = tmp_path / "run", tmp_path / "cache"
-    train(path, RunConfig(**{**vars(CONFIG), "epochs": 1}), builder, cache, verbose=0)
+def test_a_new_training_leaves_nothing_of_an_old_one(builder, soft, tmp_path, monkeypatch):
+    path, cache = shutil.copytree(soft[0], tmp_path / "run"), soft[1]
 
     def stopped(*_, **__):
         raise Killed
@@ -167,9 +174,8 @@ def test_a_new_training_leaves_nothing_of_an_old_one(builder, tmp_path, monkeypa
     }
 
 
-def test_vocabulary_that_does_not_fit(builder, tmp_path):
-    path = tmp_path / "run"
-    train(path, RunConfig(**{**vars(CONFIG), "epochs": 1}), builder, tmp_path / "c", verbose=0)
+def test_vocabulary_that_does_not_fit(soft, tmp_path):
+    path = shutil.copytree(soft[0], tmp_path / "run")
     with open(path / "vocabulary.txt", "a") as file:
         file.write("zebra\n")
     with pytest.raises(InputError, match=r"vocabulary.txt: its 19 words are not the 18 that"):
@@ -182,24 +188,23 @@ def test_settings_that_are_none(tmp_path):
         load_run(tmp_path)
 
 
-def test_warm_start_begins_with_the_other_run_s_weights(builder, tmp_path):
-    cache = tmp_path / "cache"
-    train(tmp_path / "soft", CONFIG, builder, cache, verbose=0)
-    soft = load_run(tmp_path / "soft")
+def test_warm_start_begins_with_the_other_run_s_weights(builder, soft, tmp_path):
+    path, cache, _ = soft
+    caches = len(list(cache.iterdir()))
     # Another seed: the encoder's weights, random ones here, are the other run's too.
-    options = {"attention": "hard", "seed": 1, "learning_rate": 0.0}
-    options["warm_start"] = str(tmp_path / "soft")
-    train(tmp_path / "hard", RunConfig(**{**vars(CONFIG), **options}), builder, cache, verbose=0)
-    hard = load_run(tmp_path / "hard")
+    options = {"attention": "hard", "seed": 1, "learning_rate": 0.0, "epochs": 1}
+    config = RunConfig(**{**vars(CONFIG), **options, "warm_start": str(path)})
+    train(tmp_path, config, builder, cache, verbose=0)
+    first, hard = load_run(path), load_run(tmp_path)
     assert hard.attention == "hard"
-    assert hard.vocabulary == soft.vocabulary
-    for one, other in zip(hard.encoder.get_weights(), soft.encoder.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert len(list(cache.iterdir())) == 2  # both trained on the same annotations
-    for one, other in zip(
-        hard.decoder.trainable_weights, soft.decoder.trainable_weights, strict=True
+    assert hard.vocabulary == first.vocabulary
+    for mine, other in (
+        (hard.encoder.get_weights(), first.encoder.get_weights()),
+        (hard.decoder.trainable_weights, first.decoder.trainable_weights),
     ):
-        np.testing.assert_array_equal(one, other)
+        for one, another in zip(mine, other, strict=True):
+            np.testing.assert_array_equal(one, another)
+    assert len(list(cache.iterdir())) == caches  # both trained on the same annotations
 
 
 @pytest.mark.parametrize(
@@ -211,15 +216,11 @@ def test_warm_start_begins_with_the_other_run_s_weights(builder, tmp_path):
         ({"attention": "none"}, "was trained with attention soft"),
     ],
 )
-def test_warm_start_that_does_not_fit(builder, tmp_path, options, says):
-    cache = tmp_path / "cache"
-    first = RunConfig(**{**vars(CONFIG), "epochs": 1})
-    train(tmp_path / "first", first, builder, cache, verbose=0)
-    options = {**options, "warm_start": str(tmp_path / "first")}
+def test_warm_start_that_does_not_fit(builder, soft, tmp_path, options, says):
+    config = RunConfig(**{**vars(CONFIG), **options, "warm_start": str(soft[0])})
     with pytest.raises(InputError, match=says):
-        config = RunConfig(**{**vars(CONFIG), **options})
-        train(tmp_path / "second", config, builder, cache, verbose=0)
-    assert not (tmp_path / "second" / "config.json").exists()
+        train(tmp_path / "second", config, builder, soft[1], verbose=0)
+    assert not (tmp_path / "second").exists()
 
 
 @pytest.mark.parametrize(
