@@ -17,7 +17,10 @@ SYSTEMS = {
 }
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each != "hard bilinear")) for each in SYSTEMS],
+)
 def test_same_captions_as_keras(make_captioner, photos, tmp_path, system):
     captioner = make_captioner(**SYSTEMS[system])
     path = tmp_path / "captioner.tflite"

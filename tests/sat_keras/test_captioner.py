@@ -67,6 +67,7 @@ def test_gradients_are_clipped_by_the_optimizer(vocabulary, batch):
     assert history["gradient_norm"][0] > 0.2  # as it was before
 
 
+@pytest.mark.slow
 def test_frozen_encoder_stays_and_a_trained_one_moves(vocabulary, batch):
     for train_encoder in (False, True):
         model = build(vocabulary, train_encoder=train_encoder)
@@ -156,8 +157,8 @@ def test_the_usual_callbacks_work(vocabulary, batch, tmp_path):
     "policy, options",
     [
         ("mixed_bfloat16", {"attention": "hard"}),
-        ("mixed_float16", {}),
-        ("mixed_float16", {"attention": "none"}),
+        pytest.param("mixed_float16", {}, marks=pytest.mark.slow),
+        pytest.param("mixed_float16", {"attention": "none"}, marks=pytest.mark.slow),
     ],
 )
 def test_mixed_precision(vocabulary, batch, policy, options):
@@ -176,6 +177,7 @@ def test_mixed_precision(vocabulary, batch, policy, options):
         keras.mixed_precision.set_global_policy("float32")
 
 
+@pytest.mark.slow
 def test_random_state_is_saved(vocabulary, batch, tmp_path):
     """Training goes on after loading as if it had never stopped: dropout and all."""
     model = build(vocabulary, train_encoder=True)
@@ -206,6 +208,7 @@ def test_hard_attention_learns_by_heart_and_reports(vocabulary, batch):
     assert "val_reward" not in history
 
 
+@pytest.mark.slow
 def test_baseline_is_saved(vocabulary, batch, tmp_path):
     model = build(vocabulary, attention="hard")
     model.compile(adam())
@@ -292,6 +295,7 @@ def test_beam_search_in_a_saved_model(captioner, photos, tmp_path):
 # === Other ways to train ===
 
 
+@pytest.mark.slow
 def test_without_the_previous_word_it_trains_too(vocabulary, batch):
     model = build(vocabulary, attention="none", inject="only")
     model.compile(adam())
@@ -379,6 +383,7 @@ def test_self_critical_gradient(vocabulary, batch):
     assert moved[3] > moved[1]
 
 
+@pytest.mark.slow
 def test_self_critical_training_raises_the_reward(vocabulary, batch):
     keras.utils.set_random_seed(0)
     start = build(vocabulary, dropout=0.0)

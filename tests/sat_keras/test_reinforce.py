@@ -97,7 +97,14 @@ def standard_errors_off(gradients, exact):
     return np.abs(gradients.mean(0) - exact) / np.maximum(error, 1e-6)  # float32's own
 
 
-@pytest.mark.parametrize("options", [{"expectation": 0.0}, {"expectation": 0.5}, {"samples": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expectation": 0.5},
+        pytest.param({"expectation": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"samples": 4}, marks=pytest.mark.slow),
+    ],
+)
 def test_mean_of_sampled_gradients_is_the_exact_gradient(annotations, options):
     model = build(**options)
     exact = exact_gradient(model, annotations)
@@ -120,6 +127,7 @@ def test_planted_errors_are_found(annotations, monkeypatch, planted):
     assert off.max() > 8.0
 
 
+@pytest.mark.slow
 def test_baselines_lower_the_variance(annotations):
     """Without moving the mean, which the tests above see to; the factors are measured ones, halved:
     48 for the moving average and 55 for the other samples' mean, at the same 64 samples a batch."""
@@ -135,6 +143,7 @@ def test_baselines_lower_the_variance(annotations):
     assert variance(none) > 27 * others
 
 
+@pytest.mark.slow
 def test_loss_does_not_depend_on_batch_size(annotations):
     """The same caption twice is the same loss and, in the mean, the same gradient."""
     model = build(expectation=0.0)

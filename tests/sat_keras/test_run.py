@@ -188,6 +188,7 @@ def test_settings_that_are_none(tmp_path):
         load_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_warm_start_begins_with_the_other_run_s_weights(builder, soft, tmp_path):
     path, cache, _ = soft
     caches = len(list(cache.iterdir()))
