@@ -28,6 +28,7 @@ ATTENTIONS = ("soft", "hard", "none")
 SCORERS = ("additive", "bilinear")
 LOCATIONS = ("expected", "most_probable", "sampled")
 _BASELINE_DECAY = 0.9
+_BATCH = 64  # photos that are captioned together
 # What configures a captioner beside its encoder and its vocabulary.
 SETTINGS = (
     "attention",
@@ -361,7 +362,8 @@ class Captioner(keras.Model):
             InputError: if a photo cannot be read.
         """
         if beam_width == 1 and not no_repeat_ngram:
-            return self._captions(*self._compiled_greedy(self._input(photos)))
+            found = (self._captions(*self._compiled_greedy(x)) for x in self._batches(photos))
+            return [caption for captions in found for caption in captions]
         found = self.beam_search(photos, beam_width, length_penalty, no_repeat_ngram)
         return [captions[0] for captions in found]
 
@@ -374,11 +376,12 @@ class Captioner(keras.Model):
                 to `3`, `0.0`, `0`, `1`.
         """
         check_search(beam_width, length_penalty, no_repeat_ngram, n_best)
-        found = self._compiled_beam(
-            self._input(photos), beam_width, length_penalty, no_repeat_ngram, n_best
-        )
-        found = [each[:, :n_best] for each in found]
-        return [self._captions(*each) for each in zip(*found, strict=True)]
+        captions = []
+        for x in self._batches(photos):
+            found = self._compiled_beam(x, beam_width, length_penalty, no_repeat_ngram, n_best)
+            best = (each[:, :n_best] for each in found)  # each (B, n, ...)
+            captions += [self._captions(*each) for each in zip(*best, strict=True)]
+        return captions
 
     def sample(self, photos, temperature=1.0, top_k=0, top_p=1.0, locations="expected", seed=0):
         """A caption of each photo, drawn from the model's distribution.
@@ -400,10 +403,13 @@ class Captioner(keras.Model):
                 f"temperature {temperature}, top_k {top_k}, top_p {top_p}: "
                 "name one above 0, 0 or more, and one above 0 and at most 1"
             )
-        found = self._compiled_sample(
-            self._input(photos), temperature, top_k, top_p, locations, tf.constant([seed, 0])
-        )
-        return self._captions(*found)
+        captions = []
+        for i, x in enumerate(self._batches(photos)):
+            found = self._compiled_sample(
+                x, temperature, top_k, top_p, locations, tf.constant([seed, i])
+            )
+            captions += self._captions(*found)
+        return captions
 
     def greedy(self, x):
         """`decoding.greedy` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
@@ -453,19 +459,22 @@ class Captioner(keras.Model):
         batch_size, locations, _ = annotations.shape
         return batch_size or tf.shape(annotations)[0], locations, self.max_length
 
-    def _input(self, photos):
+    def _batches(self, photos):
+        """`photos` as tensors of a few rows each: memory does not grow with their number."""
         if isinstance(photos, str | Path):
             raise InputError(f"{photos}: name a list of photos")
-        if not isinstance(photos, np.ndarray | tf.Tensor):
-            photos = [to_pixels(open_photo(photo), self.encoder.image_size) for photo in photos]
-            photos = np.stack(photos)  # (B, H, W, 3)
-        shape = tuple(photos.shape[1:])
-        if shape not in ((*self.encoder.image_size, 3), self.encoder.output_shape[1:]):
-            raise InputError(
-                f"an array of {tuple(photos.shape)} is neither photos (B, H, W, 3) of "
-                f"{self.encoder.image_size} nor annotations; as a list, photos may have any size"
-            )
-        return tf.cast(photos, tf.float32)
+        for start in range(0, len(photos), _BATCH):
+            batch = photos[start : start + _BATCH]
+            if not isinstance(photos, np.ndarray | tf.Tensor):
+                size = self.encoder.image_size
+                batch = np.stack([to_pixels(open_photo(photo), size) for photo in batch])
+            shape = tuple(batch.shape[1:])
+            if shape not in ((*self.encoder.image_size, 3), self.encoder.output_shape[1:]):
+                raise InputError(
+                    f"an array of {tuple(photos.shape)} is neither photos (B, H, W, 3) of "
+                    f"{self.encoder.image_size} nor annotations; in a list they may have any size"
+                )
+            yield tf.cast(batch, tf.float32)
 
     def _captions(self, tokens, attention, log_prob, score=None):
         """`Caption` of each row."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 from sat_edge import InputError, open_photo, to_pixels
 from sat_edge.caption import END, START
 from sat_keras import Captioner, encoders, losses
+from sat_keras import captioner as captioner_module
 
 
 def build(vocabulary, **options):
@@ -122,6 +123,17 @@ def test_caption_s_log_prob_is_its_teacher_forced_one(captioner, photos):
 def test_batched_equals_one_at_a_time(captioner, photos):
     for alone, together in zip(photos, captioner.caption(photos), strict=True):
         assert captioner.caption([alone])[0].text == together.text
+
+
+def test_many_photos_go_batch_by_batch(captioner, photos, monkeypatch):
+    ways = [
+        captioner.caption,
+        lambda photos: captioner.caption(photos, beam_width=3),
+        lambda photos: captioner.sample(photos, top_k=1),
+    ]
+    wanted = [[each.text for each in way(photos)] for way in ways]
+    monkeypatch.setattr(captioner_module, "_BATCH", 3)  # eight photos: three, three and two
+    assert [[each.text for each in way(photos)] for way in ways] == wanted
 
 
 def test_unreadable_photo_is_named(captioner, tmp_path):
