@@ -31,7 +31,7 @@ COINS = {  # shape of the coins of a T x B batch
 
 def hard_captioner(soft, **options):
     settings = {name: getattr(soft, name) for name in SETTINGS}
-    settings |= {"attention": "hard", "dropout": 0.0, **options}
+    settings |= {"attention": "hard", "dropout": 0.0, "train_encoder": False, **options}
     captioner = Captioner(soft.encoder, soft.vocabulary, **settings)
     for mine, other in zip(
         captioner.decoder.trainable_weights, soft.decoder.trainable_weights, strict=True
