@@ -50,7 +50,7 @@ SYSTEMS = {
         "captions_per_photo": 5,
         "batch_size": 60,
         "epochs": 1,
-        "learning_rate": 2e-4,
+        "learning_rate": 5e-5,
         "warm_start": "soft-additive",
     },
 }
