@@ -33,10 +33,7 @@ def hard_captioner(soft, **options):
     settings = {name: getattr(soft, name) for name in SETTINGS}
     settings |= {"attention": "hard", "dropout": 0.0, "train_encoder": False, **options}
     captioner = Captioner(soft.encoder, soft.vocabulary, **settings)
-    for mine, other in zip(
-        captioner.decoder.trainable_weights, soft.decoder.trainable_weights, strict=True
-    ):
-        mine.assign(other)
+    captioner.decoder.set_weights(soft.decoder.get_weights())
     return captioner
 
 

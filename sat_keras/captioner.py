@@ -20,6 +20,7 @@ from sat_keras.layers import (
     HardSelection,
     InjectDecoder,
     SoftSelection,
+    gumbel,
     repeat_rows,
 )
 from sat_keras.vocabulary import Vocabulary
@@ -443,12 +444,11 @@ class Captioner(keras.Model):
 
         def step(token, state):
             state, t = state
-            gumbel = tf.zeros([batch_size, count])
+            noise = tf.zeros([batch_size, count])
             if locations == "sampled":
                 place_seed = tf.random.experimental.stateless_fold_in(seed + 1, t[0])
-                uniform = tf.random.stateless_uniform([batch_size, count], place_seed, 1e-20, 1.0)
-                gumbel = -tf.math.log(-tf.math.log(uniform))
-            noise = (gumbel, tf.ones([batch_size, 1]))
+                noise = gumbel(tf.random.stateless_uniform([batch_size, count], place_seed))
+            noise = (noise, tf.ones([batch_size, 1]))
             logits, state, alphas = self.decoder.step(token, state, memory, noise)
             return logits, (state, t + 1), alphas
 

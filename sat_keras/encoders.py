@@ -124,17 +124,16 @@ class Encoder(keras.Model):
             _load_weights(network, Path(weights))
 
         images = keras.Input((height, width, 3), name="image")
-        inputs = spec.normalise(images)
+        pixels = spec.normalise(images)  # (B, H, W, 3)
         if patches:
-            inputs = _overlapping_crops(inputs, patches, seen)  # (n n B, h, w, 3)
-        features = network(inputs)  # (B, rows, columns, D) or (B, D)
-        if patches:
+            features = network(_overlapping_crops(pixels, patches, seen))  # (n n B, ...)
             if len(features.shape) == 4:
                 features = ops.mean(features, axis=(1, 2))  # (n n B, D)
             features = ops.reshape(features, (patches**2, -1, features.shape[-1]))  # (n n, B, D)
             annotations = ops.transpose(features, (1, 0, 2))  # (B, n n, D)
             rows = columns = patches
         else:
+            features = network(pixels)  # (B, rows, columns, D) or (B, D)
             # Without a grid, (B, D), it is one of 1 x 1.
             *_, rows, columns, size = (1, 1, *features.shape[1:])
             annotations = Reshape((rows * columns, size), name="annotations")(features)

@@ -91,7 +91,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
-    captioner = source = None
+    source = None
     if resume:
         captioner, history = _load_checkpoint(run)
         encoder = captioner.encoder
@@ -167,10 +167,7 @@ def _new_captioner(config, encoder, source, records):
         vocabulary = Vocabulary.from_captions(captions, config.min_count)
         return Captioner(encoder, vocabulary, **settings)
     captioner = Captioner(encoder, source.vocabulary, **settings)
-    for mine, other in zip(
-        captioner.decoder.trainable_weights, source.decoder.trainable_weights, strict=True
-    ):
-        mine.assign(other)
+    captioner.decoder.set_weights(source.decoder.get_weights())
     return captioner
 
 

@@ -1,5 +1,6 @@
 """What tests share: a tiny data set in Flickr8k's layout, a tiny captioner, the real material."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -66,7 +67,43 @@ def vocabulary():
 
 
 @pytest.fixture(scope="session")
-def make_captioner(vocabulary):
+def draw_weights():
+    """A function that draws a layer's weights from a normal distribution, biases too."""
+
+    def draw(layer, deviation=0.5, seed=0):
+        rng = np.random.default_rng(seed)
+        for weight in layer.trainable_weights:
+            weight.assign(rng.normal(0, deviation, weight.shape))
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def every_caption():
+    """A function that writes down every caption of a toy chain, for searches to find the best of.
+
+    `table` holds logits `(T, previous, next)`. It gives `(score, log_prob, words)` of all captions
+    of `words` up to T long, with `<end>` or cut off at T, the best first.
+    """
+    from sat_edge.caption import END, START
+
+    def enumerate_captions(table, words, length_penalty=0.0, allowed=lambda caption: True):
+        log_p = table - np.log(np.exp(table).sum(-1, keepdims=True))
+        found = []
+        for length in range(1, len(table) + 1):
+            ends = (END,) if length < len(table) else (END, *words)
+            for caption in itertools.product(*[words] * (length - 1), ends):
+                pairs = enumerate(itertools.pairwise((START, *caption)))
+                log_prob = sum(log_p[t, before, after] for t, (before, after) in pairs)
+                if allowed(caption):
+                    found.append((log_prob / length**length_penalty, log_prob, caption))
+        return sorted(found, reverse=True)
+
+    return enumerate_captions
+
+
+@pytest.fixture(scope="session")
+def make_captioner(vocabulary, draw_weights):
     """Untrained, with a 2 x 4 grid, small enough to export in seconds."""
 
     def make(patches=0, **options):
@@ -87,9 +124,7 @@ def make_captioner(vocabulary):
         for layer in encoder.get_layer("mobilenet").layers:
             if "bn" in layer.name:
                 layer.gamma.assign(layer.gamma * 6)
-        rng = np.random.default_rng(3)
-        for weight in model.decoder.trainable_weights:
-            weight.assign(rng.normal(0, 0.7, weight.shape))
+        draw_weights(model.decoder, 0.7, seed=3)
         return model
 
     return make

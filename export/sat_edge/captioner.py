@@ -72,7 +72,7 @@ class Captioner:
         Raises:
             InputError: if the photo cannot be read.
         """
-        if beam_width > 1 or no_repeat_ngram or "caption" not in self._signatures:
+        if beam_width != 1 or no_repeat_ngram or "caption" not in self._signatures:
             return self.beam_search(photo, beam_width, length_penalty, no_repeat_ngram)[0]
         outputs = self._run("caption", image=self._image(photo))
         tokens, attention = outputs["tokens"][0], outputs["attention"][0]  # (T,), (T, L)

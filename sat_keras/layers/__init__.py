@@ -9,7 +9,7 @@ from sat_keras.layers.attention_decoder import AttentionDecoder
 from sat_keras.layers.attention_lstm_cell import AttentionLSTMCell
 from sat_keras.layers.bilinear_scorer import BilinearScorer
 from sat_keras.layers.deep_output import DeepOutput
-from sat_keras.layers.hard_selection import HardSelection
+from sat_keras.layers.hard_selection import HardSelection, gumbel
 from sat_keras.layers.initial_state import InitialState
 from sat_keras.layers.inject_decoder import INJECTIONS, InjectDecoder
 from sat_keras.layers.repeat_rows import repeat_rows
@@ -26,5 +26,6 @@ __all__ = [
     "InitialState",
     "InjectDecoder",
     "SoftSelection",
+    "gumbel",
     "repeat_rows",
 ]

@@ -41,10 +41,10 @@ class HardSelection(SoftSelection):
     def draw_noise(self, steps, batch_size, locations):
         """`gumbel` `(T, B, L)` and `sampled` `(T, B, 1)` for a caption of T words."""
         uniform = keras.random.uniform(
-            (steps, batch_size, locations), 1e-20, 1.0, "float32", seed=self.seed_generator
+            (steps, batch_size, locations), dtype="float32", seed=self.seed_generator
         )
         coins = keras.random.uniform((steps, batch_size, 1), seed=self.seed_generator)
-        return -ops.log(-ops.log(uniform)), ops.cast(coins >= self.expectation, "float32")
+        return gumbel(uniform), ops.cast(coins >= self.expectation, "float32")
 
     def call(self, scores, annotations, noise=()):
         if not noise:
@@ -60,3 +60,8 @@ class HardSelection(SoftSelection):
     # === Config ===
     def get_config(self):
         return {**super().get_config(), "expectation": self.expectation, "seed": self.seed}
+
+
+def gumbel(uniform):
+    """Standard Gumbel noise from uniform noise of 0 (it too) to 1, of any shape."""
+    return -ops.log(-ops.log(uniform + 1e-20))

@@ -71,7 +71,7 @@ class InjectDecoder(keras.layers.Layer):
         """See `AttentionDecoder.start`."""
         annotations = ops.cast(annotations, self.compute_dtype)
         image = self.project_image(ops.mean(annotations, axis=1))  # (B, E)
-        zeros = ops.zeros_like(image[:, :1]) * ops.zeros((1, self.units), self.compute_dtype)
+        zeros = ops.zeros((ops.shape(image)[0], self.units), self.compute_dtype)  # (B, H)
         if self.inject != "first":
             return (image,), (zeros, zeros)
         _, state = self.lstm.cell(image, [zeros, zeros])

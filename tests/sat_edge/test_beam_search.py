@@ -1,13 +1,10 @@
 """The host's beam search against the graph's."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from sat_edge import Captioner
 from sat_edge.beam_search import beam_search
-from sat_edge.caption import END, START
 from sat_export import export_tflite
 
 V, T = 7, 4
@@ -63,18 +60,9 @@ def test_caption_takes_the_best_beam(hesitant, photos):
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_a_width_that_covers_everything_is_brute_force(length_penalty):
+def test_a_width_that_covers_everything_is_brute_force(every_caption, length_penalty):
     table = np.random.default_rng(0).normal(0, 1.5, (T, V, V))
-    log_p = table - np.log(np.exp(table).sum(-1, keepdims=True))
-    captions = []
-    for length in range(1, T + 1):
-        for body in itertools.product(*[WORDS] * (length - 1)):
-            for last in (END,) if length < T else (END, *WORDS):
-                words = (*body, last)
-                pairs = enumerate(itertools.pairwise((START, *words)))
-                log_prob = sum(log_p[t, before, after] for t, (before, after) in pairs)
-                captions.append((log_prob / length**length_penalty, log_prob, words))
-    captions.sort(reverse=True)
+    captions = every_caption(table, WORDS, length_penalty)
     found = beam_search(
         lambda token, t: (table[t, token], t + 1, np.ones(1)), 0, T, 125, length_penalty, n_best=5
     )

@@ -5,6 +5,7 @@ expectation. The gradient of the expected negative log-likelihood, written out o
 is what REINFORCE's estimates have to average to.
 """
 
+import functools
 import itertools
 
 import keras
@@ -20,7 +21,12 @@ CAPTIONS = 64  # of the same picture in a batch
 BATCHES = 400
 
 
-def build(**options):
+@pytest.fixture
+def build(draw_weights):
+    return functools.partial(build_toy, draw_weights)
+
+
+def build_toy(draw_weights, **options):
     keras.utils.set_random_seed(0)
     encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 96))  # 1 x 3 locations
     model = Captioner(
@@ -35,9 +41,7 @@ def build(**options):
         **options,
     )
     model.compile()
-    rng = np.random.default_rng(0)
-    for weight in model.trainable_weights:
-        weight.assign(rng.normal(0, 0.8, weight.shape))
+    draw_weights(model, 0.8)
     return model
 
 
@@ -105,7 +109,7 @@ def standard_errors_off(gradients, exact):
         pytest.param({"samples": 4}, marks=pytest.mark.slow),
     ],
 )
-def test_mean_of_sampled_gradients_is_the_exact_gradient(annotations, options):
+def test_mean_of_sampled_gradients_is_the_exact_gradient(build, annotations, options):
     model = build(**options)
     exact = exact_gradient(model, annotations)
     gradients = sampled_gradients(model, annotations)
@@ -115,7 +119,7 @@ def test_mean_of_sampled_gradients_is_the_exact_gradient(annotations, options):
 
 
 @pytest.mark.parametrize("planted", ["wrong sign", "advantage not detached"])
-def test_planted_errors_are_found(annotations, monkeypatch, planted):
+def test_planted_errors_are_found(build, annotations, monkeypatch, planted):
     if planted == "wrong sign":
         right = losses.reinforce
         monkeypatch.setattr(losses, "reinforce", lambda *arguments: -right(*arguments))
@@ -128,7 +132,7 @@ def test_planted_errors_are_found(annotations, monkeypatch, planted):
 
 
 @pytest.mark.slow
-def test_baselines_lower_the_variance(annotations):
+def test_baselines_lower_the_variance(build, annotations):
     """Without moving the mean, which the tests above see to; the factors are measured ones, halved:
     48 for the moving average and 55 for the other samples' mean, at the same 64 samples a batch."""
 
@@ -144,7 +148,7 @@ def test_baselines_lower_the_variance(annotations):
 
 
 @pytest.mark.slow
-def test_loss_does_not_depend_on_batch_size(annotations):
+def test_loss_does_not_depend_on_batch_size(build, annotations):
     """The same caption twice is the same loss and, in the mean, the same gradient."""
     model = build(expectation=0.0)
     few = sampled_gradients(model, annotations, batches=300)
@@ -162,7 +166,7 @@ def test_loss_does_not_depend_on_batch_size(annotations):
     assert (np.abs(few.mean(0) - small.mean(0))[moved] / error[moved]).max() < 4.5
 
 
-def test_moving_average(annotations):
+def test_moving_average(build, annotations):
     model = build()
     assert float(model.baseline.numpy()) == pytest.approx(-np.log(len(model.vocabulary)))
     model.baseline.assign(-1.0)
@@ -173,7 +177,7 @@ def test_moving_average(annotations):
     assert float(model.baseline.numpy()) == pytest.approx(0.9 * -1.0 + 0.1 * -4.0)
 
 
-def test_leave_one_out():
+def test_leave_one_out(build):
     model = build(samples=2)
     rewards = tf.constant([[-1.0, -2.0], [-3.0, -4.0], [-5.0, -6.0], [-7.0, -8.0]])
     found = model._baselines(rewards, tf.ones((4, 2)))

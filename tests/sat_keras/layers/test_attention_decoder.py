@@ -11,13 +11,11 @@ B, L, D, E, H, A, T, V = 3, 5, 4, 6, 7, 8, 4, 11
 
 
 @pytest.fixture(scope="module")
-def decoder():
+def decoder(draw_weights):
     keras.utils.set_random_seed(0)
     decoder = AttentionDecoder(V, AttentionLSTMCell(H, AdditiveScorer(A), SoftSelection()), E)
     decoder.build((None, L, D))
-    rng = np.random.default_rng(0)
-    for weight in decoder.trainable_weights:
-        weight.assign(rng.normal(0, 0.5, weight.shape))
+    draw_weights(decoder)
     return decoder
 
 

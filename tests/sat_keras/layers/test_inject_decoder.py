@@ -11,14 +11,16 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def build(inject):
-    keras.utils.set_random_seed(0)
-    decoder = InjectDecoder(V, H, E, inject)
-    decoder.build((None, L, D))
-    rng = np.random.default_rng(0)
-    for weight in decoder.trainable_weights:
-        weight.assign(rng.normal(0, 0.5, weight.shape))
-    return decoder
+@pytest.fixture
+def build(draw_weights):
+    def build(inject):
+        keras.utils.set_random_seed(0)
+        decoder = InjectDecoder(V, H, E, inject)
+        decoder.build((None, L, D))
+        draw_weights(decoder)
+        return decoder
+
+    return build
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def numpy_logits(decoder, annotations, tokens):
 
 
 @pytest.mark.parametrize("inject", INJECTIONS)
-def test_equals_the_equations_and_step_by_step(batch, inject):
+def test_equals_the_equations_and_step_by_step(build, batch, inject):
     annotations, tokens = batch
     decoder = build(inject)
     logits, alphas, samples = decoder(annotations, tokens)
@@ -72,7 +74,7 @@ def test_equals_the_equations_and_step_by_step(batch, inject):
         np.testing.assert_allclose(step_alphas, alphas[:, t])
 
 
-def test_without_the_previous_word_words_do_not_matter(batch):
+def test_without_the_previous_word_words_do_not_matter(build, batch):
     annotations, tokens = batch
     decoder = build("only")
     logits, *_ = decoder(annotations, tokens)
@@ -80,7 +82,7 @@ def test_without_the_previous_word_words_do_not_matter(batch):
     np.testing.assert_array_equal(logits, other)
 
 
-def test_several_captions_a_picture(batch):
+def test_several_captions_a_picture(build, batch):
     annotations, tokens = batch
     decoder = build("every")
     logits, *_ = decoder(annotations[:1], tokens)
