@@ -7,8 +7,13 @@ from keras.layers import Dense
 class BilinearScorer(keras.layers.Layer):
     """Scores each location against the decoder's state by a bilinear form.
 
-    `e_ti = h_{t-1}^T W a_i`. `W a_i` does not change from word to word: `project` computes it once
-    a picture, and a step is one inner product a location.
+    `e_ti = h_{t-1}^T W a_i / sqrt(D)`. `W a_i` does not change from word to word: `project`
+    computes it once a picture, and a step is one inner product a location.
+
+    The root of D is not in the paper. A CNN's annotations are over a thousand numbers of one sign:
+    an update of Adam's moves all of a row of W the same way and the scores by D times as much, so
+    that attention stuck to one location from the first epoch on (entropy 0.07 nats on Flickr8k,
+    where the additive scorer has 3.2).
 
     Call arguments:
         projected: float tensor `(B, L, H)`, the result of `project`.
@@ -29,8 +34,8 @@ class BilinearScorer(keras.layers.Layer):
         self.built = True
 
     def project(self, annotations):
-        """`W a_i`: annotations `(B, L, D)` to `(B, L, H)`."""
-        return self.project_annotation(annotations)
+        """`W a_i / sqrt(D)`: annotations `(B, L, D)` to `(B, L, H)`."""
+        return self.project_annotation(annotations) / annotations.shape[-1] ** 0.5
 
     def call(self, projected, h):
         scores = ops.matmul(projected, ops.expand_dims(h, -1))  # (B, L, 1)

@@ -11,5 +11,5 @@ def test_equals_the_bilinear_form():
     scorer = BilinearScorer()
     scorer.build((None, L, D), H)
     (weight,) = scorer.get_weights()  # (D, H): the transpose of W
-    wanted = [[h[n] @ weight.T @ annotations[n, i] for i in range(L)] for n in range(B)]
+    wanted = [[h[n] @ weight.T @ annotations[n, i] / D**0.5 for i in range(L)] for n in range(B)]
     np.testing.assert_allclose(scorer(scorer.project(annotations), h), wanted, rtol=1e-5)
