@@ -45,6 +45,7 @@ SETTINGS = (
     "samples",
     "scheduled_sampling",
     "self_critical",
+    "temperature",
     "train_encoder",
     "max_length",
 )
@@ -94,6 +95,9 @@ class Captioner(keras.Model):
             photo of a batch comes with all of its captions, and `captioner.cider` is set to a
             `metrics.CiderD` of the training split's ids. Dropout, samples, regularisers and
             scheduled sampling do nothing in it. Defaults to `False`.
+        temperature: float. Of self-critical training's softmax. At 1, nearly every caption that a
+            young captioner draws is far worse than its greedy one, and there is little to learn
+            from; the greedy caption is the same at any. Defaults to `0.4`.
         train_encoder: bool. Whether the encoder learns too, from batches of images. Defaults to
             `False`.
         max_length: int. Longest caption, `<end>` included, that `caption` makes. Defaults to `20`.
@@ -123,6 +127,7 @@ class Captioner(keras.Model):
         samples=1,
         scheduled_sampling=0.0,
         self_critical=False,
+        temperature=0.4,
         train_encoder=False,
         max_length=20,
         **kwargs,
@@ -140,6 +145,8 @@ class Captioner(keras.Model):
                 raise InputError(f"{name} is {share}: it is a share, 0 to 1")
         if samples < 1:
             raise InputError(f"samples is {samples}: name 1 or more")
+        if temperature <= 0:
+            raise InputError(f"temperature is {temperature}: name one above 0")
 
         # === Layers ===
         self.encoder = encoder
@@ -192,6 +199,7 @@ class Captioner(keras.Model):
         self.samples = samples
         self.scheduled_sampling = scheduled_sampling
         self.self_critical = self_critical
+        self.temperature = temperature
         self.train_encoder = train_encoder
         self.max_length = max_length
 
@@ -307,7 +315,7 @@ class Captioner(keras.Model):
         memory, state = repeat_rows((memory, state), captions_per_photo)
         count, seed = tf.shape(tokens)[0], self._next_seed()
         drawn, *_ = decoding.sample(
-            self._step(memory), state, count, locations, max_length, seed=seed
+            self._step(memory), state, count, locations, max_length, self.temperature, seed=seed
         )
         rewards, baselines = tf.numpy_function(
             self._rewards, [drawn, own, tokens[:, 1:]], [tf.float32, tf.float32]
@@ -339,7 +347,8 @@ class Captioner(keras.Model):
         mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
         previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
         logits, alphas, _ = self.decoder(self.encode(x), previous)  # (B, T, V), (B, T, L)
-        nll = losses.cross_entropy(drawn, decoding.bar(logits), mask)  # (B, T)
+        logits = decoding.bar(logits) / self.temperature
+        nll = losses.cross_entropy(drawn, logits, mask)  # (B, T)
         loss = advantages * ops.sum(nll, axis=-1)  # (B,)
         self.means["loss"].update_state(loss)
         self.means["attention_entropy"].update_state(

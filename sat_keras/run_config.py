@@ -46,6 +46,7 @@ class RunConfig:
     samples: int = 1
     scheduled_sampling: float = 0.0
     self_critical: bool = False
+    temperature: float = 0.4  # of self-critical training
     warm_start: str | None = None  # a run folder: its vocabulary and weights are where this begins
     min_count: int = 4
     max_length: int = 20

@@ -368,7 +368,7 @@ def test_self_critical_rewards(vocabulary, batch):
 
 def test_self_critical_gradient(vocabulary, batch):
     """What beats the greedy caption becomes more probable, what does not less."""
-    model = self_critical(vocabulary, batch, dropout=0.5)
+    model = self_critical(vocabulary, batch, dropout=0.5, temperature=0.5)
     model.compile(keras.optimizers.SGD(0.02))
     x = tf.constant(batch[0])
     drawn = tf.constant([[4, 5, 2, 0], [6, 2, 0, 0], [7, 8, 4, 2], [5, 2, 0, 0]])
@@ -377,7 +377,7 @@ def test_self_critical_gradient(vocabulary, batch):
         mask = (drawn.numpy() != 0).astype("float32")
         previous = np.concatenate([np.full((4, 1), START), drawn[:, :-1]], axis=1)
         logits, *_ = model(x, previous)
-        logits = logits.numpy()
+        logits = logits.numpy() / 0.5
         logits[..., [0, 1, 3]] = -np.inf  # never drawn
         log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         words = np.take_along_axis(log_p, drawn.numpy()[..., None], -1)[..., 0]
@@ -393,6 +393,19 @@ def test_self_critical_gradient(vocabulary, batch):
     moved = log_p() - before
     assert (advantages * moved).sum() > 0.01
     assert moved[3] > moved[1]
+
+
+def test_captions_are_drawn_at_the_temperature(vocabulary, batch):
+    """Near zero every drawn caption is the greedy one, and none has an advantage."""
+    images, tokens, _ = batch
+    x = tf.constant(images[:2])
+    cold, warm = (
+        self_critical(vocabulary, batch, temperature=each)._draw_captions(x, tf.constant(tokens))
+        for each in (1e-4, 1.0)
+    )
+    np.testing.assert_array_equal(cold[0][0], cold[0][1])
+    np.testing.assert_array_equal(cold[1], 0)
+    assert len({tuple(row) for row in warm[0].numpy()}) == len(tokens)
 
 
 @pytest.mark.slow
