@@ -115,7 +115,7 @@ def measure(run, config, builder, cache_dir):
     decoder = sum(int(np.prod(weight.shape)) for weight in captioner.decoder.trainable_weights)
 
     cache = build_annotation_cache(
-        cache_dir, builder, "validation", captioner.encoder, pixels=config.train_encoder
+        cache_dir, builder, "validation", captioner.encoder, pixels=config.reads_photos
     )
     sizes = (config.batch_size, config.captions_per_photo)
     batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))

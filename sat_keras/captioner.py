@@ -39,6 +39,7 @@ SETTINGS = (
     "embedding_size",
     "attention_size",
     "dropout",
+    "label_smoothing",
     "doubly_stochastic",
     "entropy",
     "expectation",
@@ -47,6 +48,7 @@ SETTINGS = (
     "self_critical",
     "temperature",
     "train_encoder",
+    "train_from",
     "max_length",
 )
 
@@ -83,6 +85,7 @@ class Captioner(keras.Model):
         embedding_size: int E. Defaults to `512`.
         attention_size: int A, of the additive scorer. Defaults to `512`.
         dropout: float. Defaults to `0.5`.
+        label_smoothing: float. See `losses.label_smoothing`. Defaults to `0.0`.
         doubly_stochastic: float. Lambda above. Defaults to `1.0`.
         entropy: float. Lambda_e above: positive spreads attention. Defaults to `0.0`.
         expectation: float. Hard attention's share of steps that take the expected annotation in
@@ -100,6 +103,8 @@ class Captioner(keras.Model):
             from; the greedy caption is the same at any. Defaults to `0.4`.
         train_encoder: bool. Whether the encoder learns too, from batches of images. Defaults to
             `False`.
+        train_from: str. Fine-tuning: of the encoder that learns, only this layer and those behind
+            it, see `Encoder.fine_tune`. Defaults to `None`: all of it.
         max_length: int. Longest caption, `<end>` included, that `caption` makes. Defaults to `20`.
     Example:
         >>> model = Captioner(encoders.mobilenet_v2(weights="imagenet"), vocabulary)
@@ -121,6 +126,7 @@ class Captioner(keras.Model):
         embedding_size=512,
         attention_size=512,
         dropout=0.5,
+        label_smoothing=0.0,
         doubly_stochastic=1.0,
         entropy=0.0,
         expectation=0.5,
@@ -129,6 +135,7 @@ class Captioner(keras.Model):
         self_critical=False,
         temperature=0.4,
         train_encoder=False,
+        train_from=None,
         max_length=20,
         **kwargs,
     ):
@@ -138,6 +145,7 @@ class Captioner(keras.Model):
         check_choice("inject", inject, INJECTIONS)
         for name, share in {
             "dropout": dropout,
+            "label_smoothing": label_smoothing,
             "expectation": expectation,
             "scheduled_sampling": scheduled_sampling,
         }.items():
@@ -151,6 +159,8 @@ class Captioner(keras.Model):
         # === Layers ===
         self.encoder = encoder
         self.encoder.trainable = train_encoder
+        if train_encoder and train_from:
+            self.encoder.fine_tune(train_from)
         if attention == "none":
             self.decoder = InjectDecoder(len(vocabulary), units, embedding_size, inject, dropout)
         else:
@@ -193,6 +203,7 @@ class Captioner(keras.Model):
         self.embedding_size = embedding_size
         self.attention_size = attention_size
         self.dropout = dropout
+        self.label_smoothing = label_smoothing
         self.doubly_stochastic = doubly_stochastic
         self.entropy = entropy
         self.expectation = expectation
@@ -201,6 +212,7 @@ class Captioner(keras.Model):
         self.self_critical = self_critical
         self.temperature = temperature
         self.train_encoder = train_encoder
+        self.train_from = train_from
         self.max_length = max_length
 
     # === Training ===
@@ -260,6 +272,9 @@ class Captioner(keras.Model):
         nll = losses.cross_entropy(words, logits, mask)  # (B, T)
         spread = losses.entropy(alphas, mask)  # (B, T)
         loss = ops.sum(nll - self.entropy * spread, axis=-1)  # (B,)
+        if training and self.label_smoothing:
+            smoothing = losses.label_smoothing(words, logits, mask)  # (B, T)
+            loss += self.label_smoothing * ops.sum(smoothing, axis=-1)
         if self.attention != "none":  # whose uniform weights cost the same whatever it learns
             loss += self.doubly_stochastic * losses.doubly_stochastic(alphas, mask)
         if sampled is not None:

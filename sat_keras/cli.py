@@ -146,7 +146,7 @@ def prepare(options):
     result = {}
     for split in SPLITS:
         cache = build_annotation_cache(
-            _annotations(options), builder, split, encoder, pixels=config.train_encoder
+            _annotations(options), builder, split, encoder, pixels=config.reads_photos
         )
         result[split] = f"{len(cache)} photos, {cache.directory}"
     return result, DONE

@@ -155,6 +155,24 @@ class Encoder(keras.Model):
         y, x = np.indices(self.grid).reshape(2, -1)  # (L,), (L,)
         return np.stack([y, x, y + wide, x + wide], axis=1) / (*steps, *steps)
 
+    def fine_tune(self, layer):
+        """Lets this layer of a pretrained network learn, and those behind it.
+
+        Batch normalisation keeps its statistics: those of small batches would undo what the
+        network has learnt.
+
+        Args:
+            layer: str, a layer's name.
+        Raises:
+            InputError: for an unknown layer, with what there is instead.
+        """
+        layers = self.get_layer(self.backbone).layers
+        names = [each.name for each in layers]
+        check_choice("train_from", layer, names)
+        for i, each in enumerate(layers):
+            kept = isinstance(each, keras.layers.BatchNormalization)
+            each.trainable = i >= names.index(layer) and not kept
+
     def get_config(self):
         return {
             "backbone": self.backbone,

@@ -25,6 +25,19 @@ def cross_entropy(tokens, logits, mask):
     return mask * ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True)
 
 
+def label_smoothing(tokens, logits, mask):
+    """What is added to `cross_entropy`, times epsilon, where the target is not the word alone but
+    the word with 1 - epsilon and every word of the vocabulary with epsilon / V.
+
+    Arguments and result as `cross_entropy`'s.
+
+    Reference:
+        Szegedy et al., 2016, arXiv 1512.00567, section 7.
+    """
+    of_words = ops.take_along_axis(logits, tokens[:, :, None], axis=-1)[:, :, 0]  # (B, T)
+    return mask * (of_words - ops.mean(logits, axis=-1))
+
+
 def doubly_stochastic(alphas, mask):
     """Asks attention to look everywhere once: `sum_i (1 - sum_t alpha_ti)^2`.
 

@@ -7,6 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from sat_edge.caption import PAD
+from sat_edge.errors import InputError
+
+_ZOOM = 0.85  # the least side of an augmented photo, of the whole one
 
 
 def batches(
@@ -16,6 +19,7 @@ def batches(
     captions_per_photo=1,
     max_length=20,
     shuffle=True,
+    augment=False,
     seed=0,
     first_epoch=0,
 ):
@@ -34,14 +38,19 @@ def batches(
             C times. Defaults to `1`.
         max_length: int. Captions are cut to so many words, `<end>` included. Defaults to `20`.
         shuffle: bool. Defaults to `True`.
+        augment: bool. Whether photos are mirrored, every other one, and cut to a part of 0.85 to 1
+            of their height and of their width, drawn anew each epoch. For a cache of pixels.
+            Defaults to `False`.
         seed: int. Defaults to `0`.
         first_epoch: int. The epoch to begin with, for a resumed run. Defaults to `0`.
     Returns:
-        `tf.data.Dataset` of `x`, `(B / C, L, D)` float16 or `(B / C, H, W, 3)` uint8; `tokens`
-        int32 `(B, T + 1)`, `<start>` first, the C captions of a photo one after the other; `mask`
-        float32 `(B, T)`, 1 where `tokens[:, 1:]` is a word or `<end>`. T differs from batch to
-        batch; the last batch may be smaller.
+        `tf.data.Dataset` of `x`, `(B / C, L, D)` float16 or `(B / C, H, W, 3)` uint8 (float32
+        where augmented); `tokens` int32 `(B, T + 1)`, `<start>` first, the C captions of a photo
+        one after the other; `mask` float32 `(B, T)`, 1 where `tokens[:, 1:]` is a word or `<end>`.
+        T differs from batch to batch; the last batch may be smaller.
     """
+    if augment and len(cache.row_shape) != 3:
+        raise InputError("augment needs a cache of photos, not of annotations")
     first_caption, tokens, lengths = _encode_captions(cache.records, vocabulary, max_length)
     photo_of = np.repeat(np.arange(len(cache)), np.diff(first_caption))  # (N,)
     photos_per_batch = batch_size // captions_per_photo
@@ -67,7 +76,8 @@ def batches(
         if shuffle:
             starts = rng.permutation(starts)
         for start in starts:
-            yield groups[start : start + photos_per_batch]
+            batch = groups[start : start + photos_per_batch]
+            yield batch, _draw_boxes(rng, len(batch))
 
     def load(groups):
         captions = groups.ravel()
@@ -75,21 +85,38 @@ def batches(
         mask = (batch[:, 1:] != PAD).astype("float32")  # (B, T)
         return cache.read(photo_of[groups[:, 0]]), batch, mask
 
-    def load_tensors(groups):
+    def load_tensors(groups, boxes):
         x, batch, mask = tf.numpy_function(load, [groups], [cache.dtype, tf.int32, tf.float32])
+        x = tf.ensure_shape(x, (None, *cache.row_shape))
+        if augment:
+            x = tf.image.crop_and_resize(x, boxes, tf.range(tf.shape(x)[0]), cache.row_shape[:2])
         return (
-            tf.ensure_shape(x, (None, *cache.row_shape)),
+            x,
             tf.ensure_shape(batch, (None, None)),
             tf.ensure_shape(mask, (None, None)),
         )
 
     dataset = tf.data.Dataset.from_generator(
-        epoch_batches, output_signature=tf.TensorSpec((None, captions_per_photo), tf.int64)
+        epoch_batches,
+        output_signature=(
+            tf.TensorSpec((None, captions_per_photo), tf.int64),
+            tf.TensorSpec((None, 4), tf.float32),
+        ),
     )
     dataset = dataset.map(load_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)
     return dataset.apply(
         tf.data.experimental.assert_cardinality(math.ceil(rows / photos_per_batch))
     )
+
+
+def _draw_boxes(rng, count):
+    """Parts of photos `(count, 4)`, (y1, x1, y2, x2), 0..1; where x2 < x1 they are mirrored."""
+    sides = rng.uniform(_ZOOM, 1, (count, 2))
+    near = rng.uniform(0, 1 - sides)
+    boxes = np.concatenate([near, near + sides], axis=1)
+    mirrored = rng.random(count) < 0.5
+    boxes[mirrored] = boxes[mirrored][:, [0, 3, 2, 1]]
+    return boxes.astype("float32")
 
 
 def _encode_captions(records, vocabulary, max_length):

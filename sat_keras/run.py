@@ -102,7 +102,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         encoder = load_encoder(config, config.encoder_weights)
     caches = {
         split: build_annotation_cache(
-            cache_dir, builder, split, encoder, pixels=config.train_encoder
+            cache_dir, builder, split, encoder, pixels=config.reads_photos
         )
         for split in ("train", "validation")
     }
@@ -126,11 +126,13 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
             **options,
         )
 
-    training = split_batches("train", first_epoch=len(history))
+    training = split_batches("train", augment=config.augment, first_epoch=len(history))
     if not resume:
         steps = config.epochs * int(training.cardinality())
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
         captioner.compile(keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm))
+    if _stops(config, history):
+        return history
     captioner.fit(
         training,
         validation_data=split_batches("validation", shuffle=False),
@@ -138,7 +140,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         epochs=config.epochs,
         callbacks=[
             _ValidationCider(caches["validation"]),
-            _EpochWriter(run, history),
+            _EpochWriter(run, config, history),
             keras.callbacks.TensorBoard(run / "tensorboard"),
         ],
         verbose=verbose,
@@ -199,9 +201,10 @@ class _ValidationCider(keras.callbacks.Callback):
 class _EpochWriter(keras.callbacks.Callback):
     """Writes the log, the best captioner and the checkpoint, each whole, at an epoch's end."""
 
-    def __init__(self, run, history):
+    def __init__(self, run, config, history):
         super().__init__()
         self.run = run
+        self.config = config
         self.history = history
 
     def on_epoch_end(self, epoch, logs=None):
@@ -224,6 +227,13 @@ class _EpochWriter(keras.callbacks.Callback):
             # In the same file, so that weights and history are always of the same epoch.
             with zipfile.ZipFile(temporary, "a") as file:
                 file.writestr("history.json", json.dumps(self.history))
+        self.model.stop_training = _stops(self.config, self.history)
+
+
+def _stops(config, history):
+    """Whether `patience` epochs have gone by since the best one."""
+    scores = [each["val_cider"] for each in history]
+    return bool(scores) and 0 < config.patience < len(scores) - scores.index(max(scores))
 
 
 def _load_checkpoint(run):

@@ -26,6 +26,7 @@ class RunConfig:
     image_size: int = 224
     patches: int = 0
     train_encoder: bool = False
+    train_from: str | None = None  # a layer: it and those behind it are fine-tuned
     # decoder
     attention: str = "soft"
     scorer: str = "additive"
@@ -36,10 +37,13 @@ class RunConfig:
     dropout: float = 0.5
     # training
     epochs: int = 5
+    patience: int = 0  # epochs without a better validation CIDEr before training stops; 0: never
     batch_size: int = 64
     captions_per_photo: int = 1
     learning_rate: float = 4e-4  # Adam's, at first; falls to zero along a cosine
     clip_norm: float = 5.0
+    augment: bool = False
+    label_smoothing: float = 0.0
     doubly_stochastic: float = 1.0
     entropy: float = 0.0
     expectation: float = 0.5
@@ -62,11 +66,20 @@ class RunConfig:
                 f"{self.captions_per_photo}: a batch holds whole photos"
             )
         check_choice("precision", self.precision, PRECISIONS)
+        if self.train_from and not self.train_encoder:
+            raise InputError(
+                f"train_from {self.train_from} is of an encoder that learns: say train_encoder too"
+            )
         if self.self_critical and (self.captions_per_photo == 1 or self.warm_start is None):
             raise InputError(
                 "self_critical goes on from a run that can caption, with all references of a "
                 "photo: name warm_start and captions_per_photo, for example 5"
             )
+
+    @property
+    def reads_photos(self):
+        """Whether training goes through the encoder each time, not from its annotations."""
+        return self.train_encoder or self.augment
 
     @classmethod
     def load(cls, run):

@@ -84,6 +84,29 @@ def test_a_fully_connected_layer_is_one_location():
     np.testing.assert_array_equal(encoder.regions, [[0, 0, 1, 1]])
 
 
+def test_fine_tuning_leaves_earlier_layers_and_statistics():
+    keras.utils.set_random_seed(0)
+    encoder = encoders.mobilenet(alpha=0.25, layer="conv_pw_3_relu", image_size=(32, 32))
+    encoder.fine_tune("conv_pw_2")
+    assert [each.path.split("/")[0] for each in encoder.trainable_weights] == [
+        "conv_pw_2",
+        "conv_dw_3",
+        "conv_pw_3",
+    ]
+    before = encoder.get_weights()
+    encoder.compile("sgd", "mse")
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    encoder.fit(images, np.ones((4, *encoder.output_shape[1:])), verbose=0)
+    moved = {
+        weight.path.split("/")[0]
+        for weight, old in zip(encoder.weights, before, strict=True)
+        if (weight.numpy() != old).any()
+    }
+    assert moved == {"conv_pw_2", "conv_dw_3", "conv_pw_3"}
+    with pytest.raises(InputError, match="train_from 'conv_pw_99'"):
+        encoder.fine_tune("conv_pw_99")
+
+
 def test_digest_tells_encoders_apart():
     build = encoders.mobilenet
     one = build(alpha=0.25, image_size=(32, 32))

@@ -16,6 +16,18 @@ def test_cross_entropy_of_each_word():
     np.testing.assert_allclose(losses.cross_entropy(tokens, logits, mask), wanted, rtol=1e-5)
 
 
+def test_label_smoothing_is_the_loss_of_a_mixed_target():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 3, 5)).astype("float32")
+    tokens = np.array([[1, 4, 2], [3, 2, 0]])
+    mask = np.array([[1, 1, 1], [1, 1, 0]], "float32")
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    target = 0.9 * np.eye(5)[tokens] + 0.1 / 5
+    found = losses.cross_entropy(tokens, logits, mask)
+    found += 0.1 * losses.label_smoothing(tokens, logits, mask)
+    np.testing.assert_allclose(found, -mask * (target * log_p).sum(-1), rtol=1e-5)
+
+
 def test_doubly_stochastic_counts_words_only():
     alphas = np.array([[[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]]], "float32")
     mask = np.array([[1, 1, 0]], "float32")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sat_edge import InputError
 from sat_edge.caption import END, PAD, START
 from sat_keras.pipeline import batches
 
@@ -90,6 +91,49 @@ def test_several_captions_a_photo(vocabulary):
     assert set(flat(two)) <= set(pairs(cache, vocabulary))
     seven = flat(epoch(batches(cache, vocabulary, batch_size=14, captions_per_photo=7)))
     assert set(seven) == set(pairs(cache, vocabulary))  # fewer than asked for: some twice
+
+
+class FakePhotos(FakeCache):
+    """All alike: brighter by 1 a pixel from left to right, by 10 from top to bottom."""
+
+    row_shape, dtype = (21, 11, 3), np.dtype("uint8")
+
+    def read(self, rows):
+        y, x = np.indices(self.row_shape[:2])
+        photo = (x + 10 * y)[..., None] + np.arange(3)
+        return np.stack([photo] * len(rows)).astype("uint8")
+
+
+def test_augmented_photos_are_cut_and_mirrored(vocabulary):
+    found = epoch(batches(FakePhotos(), vocabulary, 8, captions_per_photo=2, augment=True))
+    photos = np.concatenate([xs for xs, *_ in found])  # (N, 21, 11, 3)
+    assert photos.shape == (12, 21, 11, 3) and photos.dtype == np.float32
+    right = np.diff(photos, axis=2)[..., 0]
+    down = np.diff(photos, axis=1)[..., 0]
+    assert ((abs(right) > 0.849) & (abs(right) < 1.001)).all()
+    assert ((down > 8.49) & (down < 10.01)).all()
+    mirrored = (right < 0).all(axis=(1, 2))
+    assert ((right > 0).all(axis=(1, 2)) | mirrored).all()
+    assert 1 < mirrored.sum() < 11
+    assert photos.min() >= 0 and photos.max() <= 212
+    assert len({photo.tobytes() for photo in photos}) == 12
+
+
+def test_augmented_epochs_differ_and_are_repeatable(vocabulary):
+    def make(first_epoch):
+        options = {"augment": True, "first_epoch": first_epoch}
+        return batches(FakePhotos(), vocabulary, 8, captions_per_photo=2, **options)
+
+    both = make(0)
+    first, second = ([xs for xs, *_ in epoch(both)] for _ in range(2))
+    resumed = [xs for xs, *_ in epoch(make(1))]
+    np.testing.assert_array_equal(np.concatenate(second), np.concatenate(resumed))
+    assert (np.concatenate(first) != np.concatenate(second)).any()
+
+
+def test_annotations_cannot_be_augmented(vocabulary):
+    with pytest.raises(InputError, match="augment needs a cache of photos"):
+        batches(FakeCache(), vocabulary, augment=True)
 
 
 def test_long_captions_are_cut(vocabulary):

@@ -53,7 +53,13 @@ class Killed(Exception):
 
 PHASES = {
     "soft": {},
-    "fine-tuned": {"train_encoder": True, "captions_per_photo": 2, "batch_size": 4},
+    "fine-tuned": {
+        "train_encoder": True,
+        "train_from": "conv_pw_10",
+        "augment": True,
+        "captions_per_photo": 2,
+        "batch_size": 4,
+    },
     "hard": {"attention": "hard", "entropy": 0.01},
     "scheduled sampling": {"scheduled_sampling": 0.5},
     "self-critical": {"self_critical": True, "captions_per_photo": 5, "batch_size": 10},
@@ -101,6 +107,16 @@ def test_killed_and_resumed_ends_like_one_that_was_not(builder, soft, tmp_path, 
     last = [keras.saving.load_model(path) for path in paths]
     for one, other in zip(last[0].get_weights(), last[1].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_training_stops_when_validation_gets_no_better(builder, soft, tmp_path, monkeypatch):
+    scores = iter([0.1, 0.3, 0.2, 0.25, 0.5])
+    monkeypatch.setattr(run, "cider", lambda *_: {"CIDEr": next(scores)})
+    config = RunConfig(**{**vars(CONFIG), "epochs": 5, "patience": 2})
+    history = train(tmp_path / "run", config, builder, soft[1], verbose=0)
+    assert [each["val_cider"] for each in history] == [0.1, 0.3, 0.2, 0.25]
+    again = train(tmp_path / "run", config, builder, soft[1], resume=True, verbose=0)
+    assert len(again) == 4
 
 
 def test_run_folder(builder, soft):
