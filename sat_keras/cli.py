@@ -53,6 +53,7 @@ def main(arguments=None):
     keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TensorFlow Datasets tells its own progress
     status = DONE
     try:
         # Keras and pycocoevalcap print their progress; standard output is for the result.
@@ -74,7 +75,8 @@ def main(arguments=None):
 
 
 def _fail(message):
-    _say(f"sat-keras: {' '.join(str(message).split())}")
+    for line in str(message).splitlines():
+        _say(f"sat-keras: {' '.join(line.split())}")
     return FAILED
 
 
@@ -176,18 +178,19 @@ def train(options):
 
 def evaluate(options):
     """Captions a split and scores the captions."""
-    from sat_keras.evaluation import evaluate
+    from sat_keras.evaluation import evaluate, save_results
 
     builder = _records(options)
     scores, captions = evaluate(_captioner(options), builder, options.split, options.limit)
-    result = {
+    settings = {
         "model": options.model,
         "dataset": options.dataset,
         "split": options.split,
         **_search(options),
-        **scores,
     }
-    return {**result, "captions": captions} if options.json else result, DONE
+    if options.out:
+        save_results(options.out, scores, captions, {**settings, **_made_with(options.model)})
+    return {**settings, **scores}, DONE
 
 
 def caption(options):
@@ -252,6 +255,17 @@ def _captioner(options):
     return lambda photos: captioner.caption(photos, **search)
 
 
+def _made_with(model):
+    """How a model was made: a run's settings, or what a .tflite file says of itself."""
+    if Path(model).suffix == ".tflite":
+        from sat_edge import Captioner
+
+        return {"file": Captioner(model).settings}
+    from sat_keras.run_config import RunConfig
+
+    return {"run": dataclasses.asdict(RunConfig.load(model))}
+
+
 def _search(options):
     names = ("beam_width", "length_penalty", "no_repeat_ngram")
     return {name: getattr(options, name) for name in names}
@@ -294,6 +308,9 @@ def _parser():
     _add_dataset(verb)
     verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
     verb.add_argument("--limit", type=_count, metavar="N", help="only the first N photos")
+    verb.add_argument(
+        "--out", metavar="FILE.json", help="write scores, settings, versions and captions there"
+    )
     _add_search(verb)
 
     verb = _add_verb(verbs, caption)
@@ -317,7 +334,9 @@ def _add_verb(verbs, function, when_stopped="stopped"):
 
 
 def _add_dataset(verb):
-    verb.add_argument("dataset", metavar="DATASET", help="shapes or flickr8k")
+    verb.add_argument(
+        "dataset", metavar="DATASET", help="shapes, flickr8k, flickr30k, coco or folder"
+    )
     verb.add_argument("--data-dir", metavar="DIR", help="where the data set's own files are")
     verb.add_argument(
         "--cache",

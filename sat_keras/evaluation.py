@@ -1,5 +1,9 @@
 import io
 import itertools
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -7,9 +11,19 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
+from sat_keras.files import atomic_output
 from sat_keras.metrics import caption_scores, grounding
 
 _BATCH = 32
+_PACKAGES = (
+    "sat-keras",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "numpy",
+    "pillow",
+    "pycocoevalcap",
+)
 
 
 def evaluate(caption, builder, split, limit=None):
@@ -23,7 +37,8 @@ def evaluate(caption, builder, split, limit=None):
     Returns:
         `(scores, captions)`: a dict of `metrics.caption_scores`, the mean entropy of attention over
         all words, in nats, where the data set knows boxes, grounding, 0..1, and the number of
-        `photos`; and `{"filename", "caption"}` a photo.
+        `photos`; and `{"image_id", "caption"}` a photo, coco-caption's results: COCO's number of
+        the photo, with other data sets its file name.
     """
     captions, records = [], []
     total = builder.info.splits[split].num_examples
@@ -45,9 +60,35 @@ def evaluate(caption, builder, split, limit=None):
     if "objects" in records[0]:
         scores |= _shapes_grounding(captions, records)
     return {**scores, "photos": count}, [
-        {"filename": record["filename"], "caption": each.text}
+        {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
         for record, each in zip(records, captions, strict=True)
     ]
+
+
+def save_results(path, scores, captions, settings):
+    """Writes an evaluation as one JSON file: scores, settings, versions, and the captions.
+
+    `captions` in it is what coco-caption's `loadRes` takes.
+
+    Args:
+        path: the file.
+        scores, captions: as `evaluate` returned them.
+        settings: dict, what the scores depend on.
+    """
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # an optional one
+            versions[package] = None
+    results = {"scores": scores, "settings": settings, "versions": versions, "captions": captions}
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _image_id(builder, filename):
+    # COCO_val2014_000000391895.jpg
+    return int(Path(filename).stem.rpartition("_")[2]) if builder.name == "coco" else filename
 
 
 def _shapes_grounding(captions, records):

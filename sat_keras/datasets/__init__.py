@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from sat_edge.errors import InputError, check_choice
 
-NAMES = ("shapes", "flickr8k")
+NAMES = ("shapes", "flickr8k", "flickr30k", "coco", "folder")
 SPLITS = ("train", "validation", "test")
 
 
@@ -28,11 +28,17 @@ def build_records(name, records_dir, data_dir=None):
     """
     check_choice("data set", name, NAMES)
     module = importlib.import_module(f"sat_keras.datasets.{name}.{name}_dataset_builder")
-    builder = module.Builder(data_dir=str(records_dir))
+    needs_files = InputError(f"{name} is made from files of yours: name their folder by --data-dir")
+    config = None
+    if name == "folder":  # a folder's records are its own
+        if data_dir is None:
+            raise needs_files
+        config = module.folder_config(data_dir)
+    builder = module.Builder(data_dir=str(records_dir), config=config)
     if Path(builder.data_dir).exists():
         return builder
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and data_dir is None:
-        raise InputError(f"{name} is made from files of yours: name their folder by --data-dir")
+        raise needs_files
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     manual_dir = str(data_dir) if data_dir else None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,15 +127,43 @@ def test_attention_pictures(trained, photo, tmp_path):
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["photo.png.png"]
 
 
-def test_evaluate_run_and_file_alike(trained, capsys):
+def test_evaluate_run_and_file_alike(trained, tmp_path, capsys):
     results = []
     for model in (trained["run"], trained["tflite"]):
-        arguments = ["evaluate", model, "flickr8k", "--split", "train", "--json"]
+        out = tmp_path / "results" / "one.json"
+        arguments = ["evaluate", model, "flickr8k", "--split=train", "--json", f"--out={out}"]
         assert cli.main([*arguments, *trained["places"]]) == 0
-        results.append(json.loads(capsys.readouterr().out))
-    assert results[0]["photos"] == 4
-    assert results[0]["captions"] == results[1]["captions"]
-    assert results[0]["BLEU-4"] == results[1]["BLEU-4"]
+        results.append(json.loads(out.read_text()))
+        printed = json.loads(capsys.readouterr().out)
+        assert printed.items() >= results[-1]["scores"].items()
+    run, file = results
+    assert run["scores"]["photos"] == 4
+    assert run["captions"] == file["captions"]
+    assert [each["image_id"] for each in run["captions"]] == [f"{i}.jpg" for i in range(4)]
+    assert run["scores"]["BLEU-4"] == file["scores"]["BLEU-4"]
+    assert run["settings"]["run"]["units"] == 8
+    assert file["settings"]["file"]["trained_on"] == "flickr8k"
+    assert run["versions"]["keras"] == keras.__version__
+    assert run["settings"]["split"] == "train" and run["settings"]["beam_width"] == 1
+
+
+def test_results_are_in_coco_captions_format(tmp_path):
+    """pycocotools, the field's own reader, takes the captions; ids are COCO's numbers."""
+    pycocotools = pytest.importorskip("pycocotools.coco")
+    from sat_keras.evaluation import _image_id, save_results
+
+    class Builder:
+        name = "coco"
+
+    name = "COCO_val2014_000000391895.jpg"
+    captions = [{"image_id": _image_id(Builder, name), "caption": "a man on a bike"}]
+    save_results(tmp_path / "all.json", {"BLEU-4": 0.25}, captions, {"split": "test"})
+    found = json.loads((tmp_path / "all.json").read_text())["captions"]
+    coco = pycocotools.COCO()
+    coco.dataset = {"images": [{"id": 391895}], "annotations": []}
+    coco.createIndex()
+    results = coco.loadRes(found)
+    assert results.imgToAnns[391895][0]["caption"] == "a man on a bike"
 
 
 def test_one_bad_photo_does_not_lose_the_others(trained, photo, tmp_path, capsys):

@@ -53,7 +53,7 @@ def read_splits(directory):
     Args:
         directory: path of the folder that holds `PHOTOS`, `CAPTIONS` and the lists of `SPLITS`.
     Returns:
-        Dict, split name to list of `(photo path, list of captions)`.
+        Dict, split name to list of `(file name, photo path, list of captions)`.
     Raises:
         InputError: if a file is missing, a line is malformed, or a listed photo is not there.
     """
@@ -73,7 +73,7 @@ def read_splits(directory):
                 raise InputError(
                     f"{directory / list_name}, line {number}: {name} has no photo or no captions"
                 )
-            splits[split].append((photos / name, captions[name]))
+            splits[split].append((name, photos / name, captions[name]))
     return splits
 
 

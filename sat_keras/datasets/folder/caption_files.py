@@ -1,0 +1,152 @@
+"""Reads a user's own captions, in any of three layouts, and lists every problem in them.
+
+- `captions.csv`: a header `filename,caption` or `filename,caption,split`, a caption a row.
+- `captions.jsonl`: a photo a line, `{"filename": ..., "captions": [...], "split": ...}`.
+- `captions.json`: COCO's, `{"images": [{"id", "file_name", "split"}], "annotations":
+  [{"image_id", "caption"}]}`.
+
+A `split` is `train`, `validation` or `test`. Where no photo has one, photos are drawn into splits.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from sat_edge.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+_HELD_OUT = 0.1  # share of validation, and of test, where photos are drawn
+_SEED = 0
+
+
+def find_captions(directory):
+    """The one captions file of a folder."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such folder")
+    found = [directory / name for name in _READERS if (directory / name).is_file()]
+    if len(found) != 1:
+        raise InputError(
+            f"{directory}: needs one of {', '.join(_READERS)}; it has {len(found) or 'none'}"
+        )
+    return found[0]
+
+
+def read_splits(directory):
+    """A folder of photos with one captions file, whose file names are relative to the folder.
+
+    Returns:
+        `(splits, problems)`, see `PhotoCaptions.read_splits`.
+    Raises:
+        InputError: if there is no captions file, or it cannot be read at all.
+    """
+    directory = Path(directory)
+    path = find_captions(directory)
+    try:
+        rows, problems = _READERS[path.name](path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8") from error
+
+    captions, split_of = {}, {}
+    for place, name, caption, split in rows:
+        if not isinstance(name, str) or not name or not (directory / name).is_file():
+            problems.append(f"{place}: there is no photo {name} in {directory}")
+        elif not isinstance(caption, str) or not any(letter.isalnum() for letter in caption):
+            problems.append(f"{place}: {name} has an empty caption")
+        elif split and split not in SPLITS:
+            problems.append(f"{place}: split {split!r} is none of {', '.join(SPLITS)}")
+        elif split_of.setdefault(name, split) != split:
+            problems.append(f"{place}: {name} is in two splits, {split_of[name]!r} and {split!r}")
+        else:
+            captions.setdefault(name, []).append(caption.strip())
+    if any(split_of.values()):
+        problems += [
+            f"{path}: {name} has no split" for name, split in split_of.items() if not split
+        ]
+    else:
+        split_of = _draw_splits(sorted(captions))
+    splits = {
+        split: [
+            (name, directory / name, each)
+            for name, each in captions.items()
+            if split_of[name] == split
+        ]
+        for split in SPLITS
+    }
+    problems += [f"{path}: no photo for {split}" for split in SPLITS if not splits[split]]
+    return splits, problems
+
+
+def _draw_splits(names):
+    held_out = max(1, round(_HELD_OUT * len(names)))
+    drawn = np.random.default_rng(_SEED).permutation(len(names))
+    return {
+        names[number]: SPLITS[1] if i < held_out else SPLITS[2] if i < 2 * held_out else SPLITS[0]
+        for i, number in enumerate(drawn)
+    }
+
+
+# === Readers: each gives rows (place, file name, caption, split) and problems ===
+
+
+def _read_csv(path):
+    rows, problems = [], []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [
+            name for name in ("filename", "caption") if name not in (reader.fieldnames or ())
+        ]
+        if missing:
+            raise InputError(f"{path}, line 1: needs a header with filename and caption")
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                problems.append(f"{place}: not {len(reader.fieldnames)} columns; quote commas")
+            else:
+                rows.append((place, row["filename"], row["caption"], row.get("split", "")))
+    return rows, problems
+
+
+def _read_jsonl(path):
+    rows, problems = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        place = f"{path}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            photo = json.loads(line)
+            name, captions, split = photo["filename"], photo["captions"], photo.get("split", "")
+            if not isinstance(captions, list) or not captions:
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            problems.append(f'{place}: not of the form {{"filename": "...", "captions": ["..."]}}')
+        else:
+            rows += [(place, name, caption, split) for caption in captions]
+    return rows, problems
+
+
+def _read_coco(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        photos = {image["id"]: image for image in content["images"]}
+        names = {key: (image["file_name"], image.get("split", "")) for key, image in photos.items()}
+        annotations = [(each["image_id"], each["caption"]) for each in content["annotations"]]
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not in COCO's layout ({error!r})") from error
+    rows, problems = [], []
+    for i, (key, caption) in enumerate(annotations):
+        place = f"{path}, annotations[{i}]"
+        if key in names:
+            rows.append((place, names[key][0], caption, names[key][1]))
+        else:
+            problems.append(f"{place}: there is no image with id {key}")
+    without = names.keys() - {key for key, _ in annotations}
+    problems += [f"{path}: {names[key][0]} has no caption" for key in sorted(without, key=str)]
+    return rows, problems
+
+
+_READERS = {"captions.csv": _read_csv, "captions.jsonl": _read_jsonl, "captions.json": _read_coco}

@@ -1,0 +1,16 @@
+from sat_edge.errors import InputError
+
+_SHOWN = 50
+
+
+def raise_problems(problems):
+    """Raises one `InputError` that lists all problems, a line each; nothing where there are none.
+
+    Args:
+        problems: list of str, each with its file and line. Of many, the first 50 are listed.
+    """
+    if not problems:
+        return
+    hidden = len(problems) - _SHOWN
+    shown = problems[:_SHOWN] + ([f"and {hidden} more"] if hidden > 0 else [])
+    raise InputError("\n".join(shown))

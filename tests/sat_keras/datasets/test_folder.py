@@ -1,0 +1,190 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sat_edge import InputError
+from sat_keras import cli, datasets
+from sat_keras.datasets.folder.caption_files import read_splits
+
+NAMES = [f"{i}.jpg" for i in range(10)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, name in enumerate(NAMES):
+        pixels = np.random.default_rng(i).integers(0, 255, (24, 32, 3), dtype="uint8")
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def write_csv(folder, rows, header=("filename", "caption")):
+    with open(folder / "captions.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def names(splits):
+    return {split: {name for name, *_ in photos} for split, photos in splits.items()}
+
+
+GIVEN = ["train"] * 6 + ["validation", "validation", "test", "test"]
+WANTED = {split: {n for n, s in zip(NAMES, GIVEN, strict=True) if s == split} for split in GIVEN}
+
+
+def test_the_three_layouts_say_the_same(photos):
+    captions = {name: [f"A caption, of {name}", f"Another of {name}"] for name in NAMES}
+    found = []
+
+    rows = [
+        (name, caption, split)
+        for name, split in zip(NAMES, GIVEN, strict=True)
+        for caption in captions[name]
+    ]
+    write_csv(photos, rows, ("filename", "caption", "split"))
+    found.append(read_splits(photos))
+    (photos / "captions.csv").unlink()
+
+    lines = [
+        json.dumps({"filename": name, "captions": captions[name], "split": split})
+        for name, split in zip(NAMES, GIVEN, strict=True)
+    ]
+    (photos / "captions.jsonl").write_text("\n".join(lines))
+    found.append(read_splits(photos))
+    (photos / "captions.jsonl").unlink()
+
+    content = {
+        "images": [
+            {"id": 7 * i, "file_name": name, "split": split}
+            for i, (name, split) in enumerate(zip(NAMES, GIVEN, strict=True))
+        ],
+        "annotations": [
+            {"image_id": 7 * i, "caption": caption}
+            for i, name in enumerate(NAMES)
+            for caption in captions[name]
+        ],
+    }
+    (photos / "captions.json").write_text(json.dumps(content))
+    found.append(read_splits(photos))
+
+    splits, problems = found[0]
+    assert problems == []
+    assert names(splits) == WANTED
+    assert splits["train"][1] == ("1.jpg", photos / "1.jpg", captions["1.jpg"])
+    assert found[1] == found[0] and found[2] == found[0]
+
+
+def test_splits_are_drawn_where_none_are_given(photos):
+    write_csv(photos, [(name, "A dog .") for name in NAMES])
+    splits, problems = read_splits(photos)
+    assert problems == []
+    assert {split: len(each) for split, each in splits.items()} == {
+        "train": 8,
+        "validation": 1,
+        "test": 1,
+    }
+    assert set.union(*names(splits).values()) == set(NAMES)
+    write_csv(photos, [(name, "A cat .") for name in reversed(NAMES)])
+    assert names(read_splits(photos)[0]) == names(splits)  # whatever the order of the rows
+
+
+def test_every_problem_is_listed_with_its_line(photos, tmp_path, capsys):
+    (photos / "3.jpg").write_bytes(b"no photo")
+    rows = [(name, "A dog .", "train") for name in NAMES]
+    rows[1] = ("none.jpg", "A dog .", "train")
+    rows[4] = ("4.jpg", " . ", "train")
+    rows[5] = ("5.jpg", "A dog .", "training")
+    rows[6] = ("6.jpg", "A dog", " and a cat", "train")
+    rows[7] = ("7.jpg", "A\ndog", "validation")  # two lines, one row
+    rows += [("0.jpg", "A cat .", "test"), ("8.jpg", "A cat ."), ("9.jpg", "A cat .", "train")]
+    write_csv(photos, rows, ("filename", "caption", "split"))
+    path = photos / "captions.csv"
+    wanted = [
+        f"{path}, line 8: not 3 columns; quote commas",
+        f"{path}, line 14: not 3 columns; quote commas",
+        f"{path}, line 3: there is no photo none.jpg in {photos}",
+        f"{path}, line 6: 4.jpg has an empty caption",
+        f"{path}, line 7: split 'training' is none of train, validation, test",
+        f"{path}, line 13: 0.jpg is in two splits, 'train' and 'test'",
+        f"{path}: no photo for test",
+        f"{photos / '3.jpg'}: not a picture",
+    ]
+    with pytest.raises(InputError) as error:
+        datasets.build_records("folder", tmp_path / "records", photos)
+    found = str(error.value).splitlines()
+    assert len(found) == len(wanted)
+    for line, start in zip(found, wanted, strict=True):
+        assert line.startswith(start)
+
+    command = ["prepare", "folder", "--data-dir", str(photos), "--cache", str(tmp_path / "c")]
+    capsys.readouterr()
+    assert cli.main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert [line for line in printed.err.splitlines() if "captions.csv" in line] == [
+        f"sat-keras: {line}" for line in found if "captions.csv" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, text, says",
+    [
+        ("captions.csv", "photo,text\n", "captions.csv, line 1: needs a header"),
+        ("captions.csv", "filename,caption\n\xff", "not a text file in UTF-8"),
+        ("captions.json", "[]", "captions.json: not in COCO's layout"),
+        ("captions.json", '{"images": [', "captions.json: not in COCO's layout"),
+        ("photos.txt", "", "needs one of captions.csv, captions.jsonl, captions.json; it has none"),
+    ],
+)
+def test_a_file_that_cannot_be_read_at_all(photos, name, text, says):
+    (photos / name).write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=says):
+        read_splits(photos)
+
+
+def test_problems_of_json(photos):
+    good = [json.dumps({"filename": name, "captions": ["A dog ."]}) for name in NAMES]
+    good[2], good[5] = "{", json.dumps({"filename": "5.jpg", "captions": []})
+    (photos / "captions.jsonl").write_text("\n".join(good))
+    _, problems = read_splits(photos)
+    assert [each.partition(":")[0] for each in problems] == [
+        f"{photos / 'captions.jsonl'}, line {number}" for number in (3, 6)
+    ]
+    (photos / "captions.jsonl").unlink()
+
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(NAMES)],
+        "annotations": [{"image_id": i + 1, "caption": "A dog ."} for i in range(10)],
+    }
+    (photos / "captions.json").write_text(json.dumps(content))
+    _, problems = read_splits(photos)
+    path = photos / "captions.json"
+    assert problems == [
+        f"{path}, annotations[9]: there is no image with id 10",
+        f"{path}: 0.jpg has no caption",
+    ]
+
+
+def test_two_captions_files(photos):
+    for name in ("captions.csv", "captions.json"):
+        (photos / name).write_text("")
+    with pytest.raises(InputError, match="it has 2"):
+        read_splits(photos)
+
+
+def test_many_problems_are_cut_short(photos, tmp_path):
+    write_csv(photos, [(f"none-{i}.jpg", "A dog .") for i in range(80)])
+    with pytest.raises(InputError) as error:
+        datasets.build_records("folder", tmp_path / "records", photos)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 51 and lines[-1] == "and 33 more"
+
+
+def test_needs_a_folder(tmp_path):
+    with pytest.raises(InputError, match="name their folder by --data-dir"):
+        datasets.build_records("folder", tmp_path / "records")
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        datasets.build_records("folder", tmp_path / "records", tmp_path / "nowhere")
