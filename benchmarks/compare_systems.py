@@ -21,17 +21,18 @@ import tensorflow as tf
 from timing import median_seconds
 
 from sat_edge import Captioner as EdgeCaptioner
-from sat_edge import InputError, open_photo
+from sat_edge import open_photo
 from sat_export import export_tflite
 from sat_keras import datasets
 from sat_keras.annotation_cache import build_annotation_cache
-from sat_keras.cli import DEMO
 from sat_keras.evaluation import evaluate
 from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
 from sat_keras.metrics import CiderD
 from sat_keras.pipeline import batches
-from sat_keras.run import CAPTIONER, CHECKPOINT, LOG, load_run, train
+from sat_keras.presets import DEMO
+from sat_keras.recipe import train_recipe
+from sat_keras.run import CAPTIONER, load_run
 from sat_keras.run_config import RunConfig
 
 SYSTEMS = {
@@ -72,36 +73,27 @@ COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 
 
 def phases(name, budget, folder):
-    """A system's training: `(run folder, settings)` of each phase."""
+    """A system's training, as `train_recipe` takes it."""
     settings = {**budget, **SYSTEMS[name]}
     if "warm_start" in settings:
         settings["warm_start"] = str(folder / settings["warm_start"])
     if settings["attention"] == "hard":
         settings["entropy"] = 0.002
     if not settings.pop("warm", False):
-        return [(folder / name, settings)]
-    first = folder / name / "soft"
+        return {"": settings}
     epochs = settings["epochs"]
     soft = {**settings, "attention": "soft", "entropy": 0.0, "epochs": epochs * 2 // 3}
     hard = {
         **settings,
         "epochs": epochs - soft["epochs"],
         "learning_rate": settings["learning_rate"] / 3,
-        "warm_start": str(first),
     }
-    return [(first, soft), (folder / name, hard)]
+    return {"soft": soft, "hard": hard}
 
 
-def finished(run, config):
-    if not (run / LOG).exists():
-        return False
-    if RunConfig.load(run) != config:
-        raise InputError(f"{run}: was trained with other settings; name another --out")
-    return len((run / LOG).read_text().splitlines()) == 1 + config.epochs
-
-
-def measure(run, config, builder, cache_dir):
+def measure(run, builder, cache_dir):
     """One row of the table."""
+    config = RunConfig.load(run)
     captioner = load_run(run)
     scores, captions = evaluate(captioner.caption, builder, "test")
     file = run / "captioner.tflite"
@@ -168,13 +160,11 @@ def main():
     budget = {"attention": "soft", **BUDGETS[options.dataset]}
     budget["encoder_weights"] = options.encoder_weights
     for name in options.only:
-        for run, settings in phases(name, budget, options.out):
-            config = RunConfig(**settings)
-            if not finished(run, config):
-                train(run, config, builder, cache / "annotations", (run / CHECKPOINT).exists(), 2)
+        run = options.out / name
+        train_recipe(run, phases(name, budget, options.out), builder, cache / "annotations", 2)
         result = run / "result.json"
         if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
-            row = measure(run, config, builder, cache / "annotations")
+            row = measure(run, builder, cache / "annotations")
             with atomic_output(result) as temporary:
                 temporary.write_text(json.dumps(row, indent=2))
         rows[name] = json.loads(result.read_text())

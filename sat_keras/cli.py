@@ -18,26 +18,6 @@ from sat_keras.memory import keep_freed_memory
 
 DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 
-# Shapes has no pretrained encoder: a small one learns with the decoder, from nothing.
-DEMO = {
-    "dataset": "shapes",
-    "encoder": "mobilenet",
-    "alpha": 0.5,
-    "layer": "conv_pw_5_relu",
-    "image_size": 64,
-    "train_encoder": True,
-    "units": 128,
-    "embedding_size": 64,
-    "attention_size": 64,
-    "dropout": 0.0,
-    "epochs": 9,
-    "batch_size": 64,
-    "captions_per_photo": 2,
-    "learning_rate": 3e-3,
-    "clip_norm": 10.0,
-    "doubly_stochastic": 0.0,
-    "min_count": 1,
-}
 DEMO_PICTURE = 4  # of the test split
 
 
@@ -102,6 +82,7 @@ def demo(options):
     from sat_export import export_tflite
     from sat_keras import datasets
     from sat_keras.evaluation import evaluate
+    from sat_keras.presets import DEMO
     from sat_keras.run import load_run, train
     from sat_keras.run_config import RunConfig
     from sat_keras.visualize import save_attention
@@ -156,23 +137,24 @@ def prepare(options):
 
 def train(options):
     """Trains a captioner into a run folder."""
-    from sat_keras.run import train
+    from sat_keras.presets import PRESETS
+    from sat_keras.recipe import load_recipe, train_recipe
     from sat_keras.run_config import RunConfig
 
     given = _given(options, RunConfig)
     if options.resume:
-        config = RunConfig.load(options.out)
-        changed = [name for name, value in given.items() if getattr(config, name) != value]
-        if changed:
-            raise InputError(f"{options.out}: was begun with another {changed[0]}; leave it out")
+        phases = load_recipe(options.out)
+        for name, value in given.items():
+            default = getattr(RunConfig, name, None)
+            if any(phase.get(name, default) != value for phase in phases.values()):
+                raise InputError(f"{options.out}: was begun with another {name}; leave it out")
     else:
-        config = RunConfig(**given)
-        if (Path(options.out) / "config.json").exists():
+        phases = PRESETS[options.preset] if options.preset else {"": {}}
+        phases = {name: {**settings, **given} for name, settings in phases.items()}
+        if any((Path(options.out) / name).exists() for name in ("config.json", "recipe.json")):
             raise InputError(f"{options.out}: a run is there; --resume it or name another folder")
     builder = _records(options)
-    history = train(
-        options.out, config, builder, _annotations(options), options.resume, _verbosity()
-    )
+    history = train_recipe(options.out, phases, builder, _annotations(options), _verbosity())
     return {"run": options.out, **history[-1]}, DONE
 
 
@@ -285,6 +267,8 @@ def _given(options, config_class):
 
 
 def _parser():
+    from sat_keras.presets import PRESETS
+
     parser = argparse.ArgumentParser(
         prog="sat-keras", description="Image captioning with visual attention."
     )
@@ -301,6 +285,11 @@ def _parser():
     _add_dataset(verb)
     verb.add_argument("--out", required=True, metavar="RUN", help="the run folder")
     verb.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    verb.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="settings, in phases, that were found best; those named beside it go before",
+    )
     _add_settings(verb)
 
     verb = _add_verb(verbs, evaluate)

@@ -8,6 +8,7 @@ log.csv                   one line an epoch
 tensorboard/
 """
 
+import contextlib
 import csv
 import json
 import zipfile
@@ -62,10 +63,8 @@ def load_run(run):
     path = run / CAPTIONER
     if not path.exists():
         raise InputError(f"{run}: no trained captioner yet (no {CAPTIONER}); train it first")
-    try:
+    with _damage_named(path, "train it again"):
         captioner = keras.saving.load_model(path, compile=False)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged; train it again") from error
     if captioner.vocabulary != vocabulary:
         raise InputError(
             f"{run / VOCABULARY}: its {len(vocabulary)} words are not the "
@@ -88,12 +87,16 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         The history: a list of dicts, one an epoch.
     """
     run = Path(run)
+    resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
+    history = _read_history(run) if resume else []
+    if resume and _is_over(config, history):
+        return history
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
     source = None
     if resume:
-        captioner, history = _load_checkpoint(run)
+        with _damage_named(run / CHECKPOINT, "train without --resume, elsewhere"):
+            captioner = keras.saving.load_model(run / CHECKPOINT)
         encoder = captioner.encoder
     elif config.warm_start:
         source = _load_source(config)
@@ -107,7 +110,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         for split in ("train", "validation")
     }
     if not resume:
-        captioner, history = _new_captioner(config, encoder, source, caches["train"].records), []
+        captioner = _new_captioner(config, encoder, source, caches["train"].records)
         for product in (CAPTIONER, CHECKPOINT, LOG):  # of another training in this folder
             (run / product).unlink(missing_ok=True)
         config.save(run)
@@ -131,8 +134,6 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         steps = config.epochs * int(training.cardinality())
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
         captioner.compile(keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm))
-    if _stops(config, history):
-        return history
     captioner.fit(
         training,
         validation_data=split_batches("validation", shuffle=False),
@@ -227,20 +228,27 @@ class _EpochWriter(keras.callbacks.Callback):
             # In the same file, so that weights and history are always of the same epoch.
             with zipfile.ZipFile(temporary, "a") as file:
                 file.writestr("history.json", json.dumps(self.history))
-        self.model.stop_training = _stops(self.config, self.history)
+        self.model.stop_training = _is_over(self.config, self.history)
 
 
-def _stops(config, history):
-    """Whether `patience` epochs have gone by since the best one."""
+def _is_over(config, history):
+    """Whether all epochs are done, or `patience` of them since the best one."""
     scores = [each["val_cider"] for each in history]
-    return bool(scores) and 0 < config.patience < len(scores) - scores.index(max(scores))
+    since_best = len(scores) - 1 - scores.index(max(scores))
+    return len(history) >= config.epochs or 0 < config.patience <= since_best
 
 
-def _load_checkpoint(run):
+def _read_history(run):
+    """The epochs up to the checkpoint."""
     path = run / CHECKPOINT
+    with _damage_named(path, "train without --resume, elsewhere"), zipfile.ZipFile(path) as file:
+        return json.loads(file.read("history.json"))
+
+
+@contextlib.contextmanager
+def _damage_named(path, advice):
+    """Errors of a file that holds something else than we wrote, as `InputError`."""
     try:
-        with zipfile.ZipFile(path) as file:
-            history = json.loads(file.read("history.json"))
-        return keras.saving.load_model(path), history
+        yield
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged; train without --resume, elsewhere") from error
+        raise InputError(f"{path}: damaged; {advice}") from error

@@ -234,9 +234,9 @@ def test_ctrl_c_in_training_leaves_a_run_that_resumes(flickr8k, tmp_path):
     assert last == "sat-keras: stopped; --resume goes on after the last complete epoch"
     assert "Traceback" not in error
     assert out == ""
-    from sat_keras.run import _load_checkpoint
+    from sat_keras.run import _read_history
 
-    _, history = _load_checkpoint(tmp_path / "run")
+    history = _read_history(tmp_path / "run")
     assert [each["epoch"] for each in history] == list(range(1, len(history) + 1))
     assert not [each for each in (tmp_path / "run").iterdir() if each.name.startswith(".")]
 
