@@ -210,6 +210,18 @@ def export(options):
     return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
 
 
+def report(options):
+    """Writes one HTML page about a run: scores, curves, captions with attention."""
+    from sat_keras.report import write_report
+    from sat_keras.run_config import RunConfig
+
+    options.dataset = RunConfig.load(options.run).dataset
+    out = options.out or str(Path(options.run) / "report.html")
+    builder = _records(options)
+    scores = write_report(options.run, out, builder, options.split, **_search(options))
+    return {"page": out, **scores}, DONE
+
+
 # === What verbs share ===
 
 
@@ -302,6 +314,13 @@ def _parser():
     )
     _add_search(verb)
 
+    verb = _add_verb(verbs, report)
+    verb.add_argument("run", metavar="RUN")
+    _add_places(verb)
+    verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    verb.add_argument("--out", metavar="FILE.html", help="default: RUN/report.html")
+    _add_search(verb)
+
     verb = _add_verb(verbs, caption)
     verb.add_argument("model", metavar="RUN|FILE.tflite")
     verb.add_argument("photos", nargs="+", metavar="PHOTO")
@@ -326,6 +345,10 @@ def _add_dataset(verb):
     verb.add_argument(
         "dataset", metavar="DATASET", help="shapes, flickr8k, flickr30k, coco or folder"
     )
+    _add_places(verb)
+
+
+def _add_places(verb):
     verb.add_argument("--data-dir", metavar="DIR", help="where the data set's own files are")
     verb.add_argument(
         "--cache",

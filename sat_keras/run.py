@@ -73,6 +73,15 @@ def load_run(run):
     return captioner
 
 
+def read_log(run):
+    """The epochs of a run's `log.csv`: a list of dicts of float."""
+    path = Path(run) / LOG
+    if not path.exists():
+        raise InputError(f"{run}: no epoch is complete yet (no {LOG})")
+    with open(path, newline="") as file:
+        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+
+
 def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     """Trains, from the start or from the last complete epoch.
 

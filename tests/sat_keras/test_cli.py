@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -37,7 +38,8 @@ def trained(tmp_path_factory, make_flickr8k):
     data = make_flickr8k(folder / "flickr8k")
     places = ["--data-dir", str(data), "--cache", str(folder / "cache")]
     run = str(folder / "run")
-    assert cli.main(["train", "flickr8k", "--out", run, "--epochs", "2", *places, *TINY]) == 0
+    training = ["train", "flickr8k", "--out", run, "--epochs=6", "--learning-rate=0.03"]
+    assert cli.main([*training, *places, *TINY]) == 0
     assert cli.main(["export", run, "--out", str(folder / "captioner.tflite")]) == 0
     return {"run": run, "tflite": str(folder / "captioner.tflite"), "places": places}
 
@@ -62,7 +64,7 @@ def test_help_names_every_verb(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for verb in ("demo", "prepare", "train", "evaluate", "caption", "export"):
+    for verb in ("demo", "prepare", "train", "evaluate", "report", "caption", "export"):
         assert verb in out
 
 
@@ -145,6 +147,35 @@ def test_evaluate_run_and_file_alike(trained, tmp_path, capsys):
     assert file["settings"]["file"]["trained_on"] == "flickr8k"
     assert run["versions"]["keras"] == keras.__version__
     assert run["settings"]["split"] == "train" and run["settings"]["beam_width"] == 1
+
+
+def test_report(trained, tmp_path, capsys):
+    page = tmp_path / "report.html"
+    arguments = ["report", trained["run"], "--split=train", f"--out={page}", "--json"]
+    assert cli.main([*arguments, *trained["places"]]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    text = page.read_text()
+    assert not re.search(r"""(src|href|url)[=(]["']?http""", text)
+    assert f"BLEU-4<b>{printed['BLEU-4']:.3f}</b>" in text
+
+    # Four photos, by lot, from the best on and from the worst on: their order is by CIDEr.
+    drawn, best, worst = (
+        re.findall(r'<img alt="(\d.jpg)".*?CIDEr ([\d.]+)', part, re.DOTALL)
+        for part in text.split("<h2>")[2:5]
+    )
+    assert sorted(drawn) == sorted(best) == sorted(worst)
+    assert {name for name, _ in drawn} == {f"{i}.jpg" for i in range(4)}
+    assert [cider for _, cider in best] == sorted((cider for _, cider in best), reverse=True)
+    assert worst == best[::-1] and best != worst
+
+    # Each word with its picture, each photo with its references.
+    out = tmp_path / "results.json"
+    arguments = ["evaluate", trained["run"], "flickr8k", "--split=train", f"--out={out}"]
+    assert cli.main([*arguments, *trained["places"]]) == 0
+    captions = [each["caption"] for each in json.loads(out.read_text())["captions"]]
+    words = sum(len(caption.split()) for caption in captions)
+    assert text.count('data-overlay="data:image/jpeg;base64,/9j/') == 3 * words
+    assert text.count("<li>A red square on grey .</li>") == 3 * 2
 
 
 def test_results_are_in_coco_captions_format(tmp_path):

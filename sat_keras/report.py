@@ -1,0 +1,138 @@
+"""One self-contained HTML page about a run: scores, curves, and captions with where they looked."""
+
+import base64
+import html
+import io
+import string
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from sat_edge.photo import open_photo
+from sat_keras import datasets
+from sat_keras.evaluation import evaluate
+from sat_keras.files import atomic_output
+from sat_keras.metrics import CiderD
+from sat_keras.recipe import load_recipe
+from sat_keras.run import load_run, read_log
+from sat_keras.run_config import RunConfig
+from sat_keras.tokenizer import tokenize
+from sat_keras.visualize import overlay
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+_RANDOM, _EXTREME = 24, 6  # photos shown
+_WIDTH = 320  # pixels
+_SHOWN = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "photos")
+
+
+def write_report(run, path, builder, split="test", seed=0, **search):
+    """Evaluates a run and writes its page.
+
+    Args:
+        run: path of the run folder.
+        path: the page, `.html`.
+        builder: TFDS builder of the run's data set with its records made.
+        split: str. Defaults to `"test"`.
+        seed: int. Of the photos drawn. Defaults to `0`.
+        search: see `Captioner.caption`.
+    Returns:
+        The scores, see `evaluate`.
+    """
+    captioner, config = load_run(run), RunConfig.load(run)
+    scores, captions = evaluate(lambda x: captioner.caption(x, **search), builder, split)
+    photos = list(datasets.read_photos(builder, split))
+    references = [[tokenize(each) for each in record["captions"]] for _, _, record in photos]
+    words = [tokenize(each["caption"]) for each in captions]
+    ciders = CiderD(references).score(words, references)  # (N,)
+    ranked = np.argsort(ciders, kind="stable")
+    drawn = np.random.default_rng(seed).permutation(len(photos))[:_RANDOM]
+
+    def section(title, rows):
+        images = [open_photo(io.BytesIO(photos[row][1]), photos[row][0]) for row in rows]
+        found = captioner.caption(images, **search)
+        cards = [
+            _card(image, caption, photos[row][2], ciders[row])
+            for image, caption, row in zip(images, found, rows, strict=True)
+        ]
+        return f'<h2>{title}</h2>\n<div class="cards">\n{"".join(cards)}</div>\n'
+
+    settings = {**vars(config), **search}
+    page = string.Template(_TEMPLATE.read_text()).substitute(
+        title=html.escape(f"{Path(run).resolve().name}: {config.dataset}, {split} split"),
+        subtitle=f"{captioner.attention} attention over {config.encoder}, "
+        f"{captioner.encoder.grid[0]} x {captioner.encoder.grid[1]} locations. "
+        "Point at a word to see where the model looked.",
+        scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
+        curves=_curves(run),
+        sections=section(f"{len(drawn)} photos drawn by lot", drawn)
+        + section("The best by CIDEr", ranked[::-1][:_EXTREME])
+        + section("The worst by CIDEr", ranked[:_EXTREME]),
+        settings="".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
+            for name, value in settings.items()
+        ),
+    )
+    with atomic_output(path) as temporary:
+        temporary.write_text(page)
+    return scores
+
+
+def _score(name, value):
+    shown = value if isinstance(value, int) else f"{value:.3f}"
+    return f'<div class="score">{name}<b>{shown}</b></div>\n'
+
+
+def _card(image, caption, record, cider):
+    image = image.resize((_WIDTH, round(_WIDTH * image.height / image.width)))
+    name = html.escape(record["filename"])
+    words = " ".join(
+        f'<button type="button" data-overlay="{_jpeg(overlay(image, weights, caption.regions))}">'
+        f"{html.escape(word)}</button>"
+        for word, weights in zip(caption.words, caption.attention, strict=False)
+    )
+    references = "".join(f"<li>{html.escape(each)}</li>" for each in record["captions"])
+    return (
+        f'<article class="card"><img alt="{name}" src="{_jpeg(np.asarray(image))}"><div>\n'
+        f'<p class="caption">{words}</p>\n'
+        f'<p class="faint">CIDEr {cider:.2f}, log-probability {caption.log_prob:.1f}</p>\n'
+        f'<details><summary class="faint">{name}</summary><ul>{references}</ul></details>\n'
+        "</div></article>\n"
+    )
+
+
+def _jpeg(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=78)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _curves(run):
+    """Loss and validation CIDEr of all phases, an SVG."""
+    phases = list(load_recipe(run))
+    folders = [Path(run) / name for name in phases[:-1]] + [Path(run)]
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    likelihood, quality = figure.subplots(1, 2)
+    first = 0
+    for name, folder in zip(phases, folders, strict=True):
+        log = read_log(folder)
+        epochs = [first + each["epoch"] for each in log]
+        for key, style in (("cross_entropy", "--"), ("val_cross_entropy", "-")):
+            if key in log[0]:
+                split = "validation" if key.startswith("val") else "training"
+                values = [each[key] for each in log]
+                likelihood.plot(epochs, values, style, marker=".", label=f"{name} {split}")
+        quality.plot(epochs, [each["val_cider"] for each in log], marker=".", label=name)
+        first = epochs[-1]
+    likelihood.set(xlabel="epoch", ylabel="cross-entropy, nats a word")
+    likelihood.legend(fontsize=8)
+    quality.set(xlabel="epoch", ylabel="validation CIDEr, greedy")
+    if len(phases) > 1:
+        quality.legend(fontsize=8)
+    for axis in (likelihood, quality):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True)
+    return file.getvalue()[file.getvalue().index("<svg") :]
