@@ -9,7 +9,7 @@ from sat_edge.beam_search import check_search
 from sat_edge.caption import PAD, START, Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
-from sat_keras import decoding, losses
+from sat_keras import decoding, losses, pretrained
 from sat_keras.encoders import Encoder
 from sat_keras.layers import (
     INJECTIONS,
@@ -526,6 +526,32 @@ class Captioner(keras.Model):
         )
         vocabulary = Vocabulary(config["vocabulary"])
         return cls(**{**config, "encoder": encoder, "vocabulary": vocabulary})
+
+    # === Presets ===
+
+    @classmethod
+    def from_preset(cls, preset, encoder_weights="imagenet"):
+        """A trained captioner.
+
+        Args:
+            preset: str, one that comes with this package (`pretrained.NAMES`); or the path of a
+                folder that `save_to_preset` wrote.
+            encoder_weights: as `Encoder` takes them, for a preset that holds the decoder alone.
+                Defaults to `"imagenet"`: Keras downloads them.
+        Raises:
+            InputError: for an unknown preset, or files that are not one.
+        """
+        return pretrained.load(cls, preset, encoder_weights)
+
+    def save_to_preset(self, directory, with_encoder=False):
+        """Writes what `from_preset` reads: settings, vocabulary, and weights rounded to float16.
+
+        Args:
+            directory: path of the folder, made here.
+            with_encoder: bool. Whether the encoder's weights are written too, as those of a
+                fine-tuned one have to be. Defaults to `False`.
+        """
+        pretrained.save(self, directory, with_encoder)
 
     # Keras saves weights but not the state of random generators. With it, a run that is
     # resumed drops the same units as one that was never stopped.
