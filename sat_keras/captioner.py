@@ -536,20 +536,22 @@ class Captioner(keras.Model):
         Args:
             preset: str, one that comes with this package (`pretrained.NAMES`); or the path of a
                 folder that `save_to_preset` wrote.
-            encoder_weights: as `Encoder` takes them, for a preset that holds the decoder alone.
-                Defaults to `"imagenet"`: Keras downloads them.
+            encoder_weights: as `Encoder` takes them, for a preset that holds the decoder alone:
+                those it was trained with. Defaults to `"imagenet"`: Keras downloads them.
         Raises:
             InputError: for an unknown preset, or files that are not one.
         """
         return pretrained.load(cls, preset, encoder_weights)
 
-    def save_to_preset(self, directory, with_encoder=False):
+    def save_to_preset(self, directory, with_encoder=True):
         """Writes what `from_preset` reads: settings, vocabulary, and weights rounded to float16.
 
         Args:
             directory: path of the folder, made here.
-            with_encoder: bool. Whether the encoder's weights are written too, as those of a
-                fine-tuned one have to be. Defaults to `False`.
+            with_encoder: bool. Whether the encoder's weights are written too. Without them,
+                `from_preset` has to be given those of this captioner. Defaults to `True`.
+        Raises:
+            InputError: if the folder holds something else.
         """
         pretrained.save(self, directory, with_encoder)
 

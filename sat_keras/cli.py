@@ -16,6 +16,7 @@ from sat_keras import missing_package
 from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
 
+_SPLITS = ("train", "validation", "test")
 DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 
 DEMO_PICTURE = 4  # of the test split
@@ -138,8 +139,8 @@ def prepare(options):
 def train(options):
     """Trains a captioner into a run folder."""
     from sat_keras.presets import PRESETS
-    from sat_keras.recipe import load_recipe, train_recipe
-    from sat_keras.run_config import RunConfig
+    from sat_keras.recipe import RECIPE, load_recipe, train_recipe
+    from sat_keras.run_config import CONFIG, RunConfig
 
     given = _given(options, RunConfig)
     if options.resume:
@@ -151,7 +152,7 @@ def train(options):
     else:
         phases = PRESETS[options.preset] if options.preset else {"": {}}
         phases = {name: {**settings, **given} for name, settings in phases.items()}
-        if any((Path(options.out) / name).exists() for name in ("config.json", "recipe.json")):
+        if any((Path(options.out) / name).exists() for name in (CONFIG, RECIPE)):
             raise InputError(f"{options.out}: a run is there; --resume it or name another folder")
     builder = _records(options)
     history = train_recipe(options.out, phases, builder, _annotations(options), _verbosity())
@@ -167,7 +168,9 @@ def evaluate(options):
     settings = {
         "model": options.model,
         "dataset": options.dataset,
+        "data": builder.info.full_name,
         "split": options.split,
+        "limit": options.limit,
         **_search(options),
     }
     if options.out:
@@ -296,8 +299,9 @@ def _parser():
     verb = _add_verb(verbs, train, "stopped; --resume goes on after the last complete epoch")
     _add_dataset(verb)
     verb.add_argument("--out", required=True, metavar="RUN", help="the run folder")
-    verb.add_argument("--resume", action="store_true", help="go on with the run in RUN")
-    verb.add_argument(
+    begin = verb.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    begin.add_argument(
         "--preset",
         choices=PRESETS,
         help="settings, in phases, that were found best; those named beside it go before",
@@ -307,18 +311,21 @@ def _parser():
     verb = _add_verb(verbs, evaluate)
     verb.add_argument("model", metavar="RUN|FILE.tflite")
     _add_dataset(verb)
-    verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    verb.add_argument("--split", default="test", choices=_SPLITS)
     verb.add_argument("--limit", type=_count, metavar="N", help="only the first N photos")
     verb.add_argument(
-        "--out", metavar="FILE.json", help="write scores, settings, versions and captions there"
+        "--out",
+        type=_file,
+        metavar="FILE.json",
+        help="write scores, settings, versions and captions there",
     )
     _add_search(verb)
 
     verb = _add_verb(verbs, report)
     verb.add_argument("run", metavar="RUN")
     _add_places(verb)
-    verb.add_argument("--split", default="test", choices=("train", "validation", "test"))
-    verb.add_argument("--out", metavar="FILE.html", help="default: RUN/report.html")
+    verb.add_argument("--split", default="test", choices=_SPLITS)
+    verb.add_argument("--out", type=_file, metavar="FILE.html", help="default: RUN/report.html")
     _add_search(verb)
 
     verb = _add_verb(verbs, caption)
@@ -330,7 +337,7 @@ def _parser():
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")
     verb.add_argument("--quantize", default="none", choices=("none", "float16", "dynamic"))
-    verb.add_argument("--out", required=True, metavar="FILE.tflite")
+    verb.add_argument("--out", required=True, type=_file, metavar="FILE.tflite")
     return parser
 
 
@@ -377,6 +384,12 @@ def _add_search(verb):
         metavar="N",
         help="no N words in a row twice (default: 0, off)",
     )
+
+
+def _file(text):
+    if Path(text).is_dir():  # said now, not after an hour
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    return text
 
 
 def _count(text):

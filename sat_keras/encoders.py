@@ -226,7 +226,8 @@ def _load_weights(network, path):
         raise InputError(f"{path}: no such weights file")
     try:
         with h5py.File(path) as file:
-            saved = [name.decode() for name in file.attrs.get("layer_names", [])]
+            names = file.attrs.get("layer_names", [])
+            saved = [name.decode() if isinstance(name, bytes) else name for name in names]
     except OSError as error:
         raise InputError(f"{path}: not a Keras weights file (.h5)") from error
     missing = [each.name for each in network.layers if each.weights and each.name not in saved]

@@ -1,6 +1,7 @@
 """Outputs that are complete or absent."""
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -11,8 +12,8 @@ from pathlib import Path
 def atomic_output(path):
     """Yields a temporary path beside `path`; renamed to it at the end, removed after an error.
 
-    All suffixes stay, so that writers that look at them work. A folder may be made there too;
-    an older file or folder at `path` is replaced.
+    All suffixes stay, so that writers that look at them work. A folder may be made there too. What
+    was at `path` is replaced, but never a folder by a file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +24,8 @@ def atomic_output(path):
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())  # a full disk shows itself here at the latest
         if path.is_dir():
+            if not temporary.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             shutil.rmtree(path)
         temporary.replace(path)
     finally:

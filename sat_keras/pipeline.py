@@ -38,9 +38,9 @@ def batches(
             C times. Defaults to `1`.
         max_length: int. Captions are cut to so many words, `<end>` included. Defaults to `20`.
         shuffle: bool. Defaults to `True`.
-        augment: bool. Whether photos are mirrored, every other one, and cut to a part of 0.85 to 1
-            of their height and of their width, drawn anew each epoch. For a cache of pixels.
-            Defaults to `False`.
+        augment: bool. Whether photos are mirrored, one in two, and cut to a part of 0.85 to 1 of
+            their height and of their width, drawn anew each epoch; in a mirrored photo's captions
+            left is right. For a cache of pixels. Defaults to `False`.
         seed: int. Defaults to `0`.
         first_epoch: int. The epoch to begin with, for a resumed run. Defaults to `0`.
     Returns:
@@ -56,6 +56,10 @@ def batches(
     photos_per_batch = batch_size // captions_per_photo
     rows = len(cache) if captions_per_photo > 1 else len(lengths)
     epochs = itertools.count(first_epoch)
+    mirrored_id = np.arange(len(vocabulary), dtype="int32")
+    if {"left", "right"} <= set(vocabulary.words):
+        sides = [vocabulary.words.index("left"), vocabulary.words.index("right")]
+        mirrored_id[sides] = sides[::-1]
 
     def epoch_batches():
         """One epoch: for each batch, its captions `(B / C, C)`."""
@@ -79,14 +83,19 @@ def batches(
             batch = groups[start : start + photos_per_batch]
             yield batch, _draw_boxes(rng, len(batch))
 
-    def load(groups):
+    def load(groups, boxes):
         captions = groups.ravel()
         batch = tokens[captions, : lengths[captions].max()]  # (B, T + 1)
+        if augment:
+            mirrored = np.repeat(boxes[:, 3] < boxes[:, 1], captions_per_photo)  # (B,)
+            batch = np.where(mirrored[:, None], mirrored_id[batch], batch)
         mask = (batch[:, 1:] != PAD).astype("float32")  # (B, T)
         return cache.read(photo_of[groups[:, 0]]), batch, mask
 
     def load_tensors(groups, boxes):
-        x, batch, mask = tf.numpy_function(load, [groups], [cache.dtype, tf.int32, tf.float32])
+        x, batch, mask = tf.numpy_function(
+            load, [groups, boxes], [cache.dtype, tf.int32, tf.float32]
+        )
         x = tf.ensure_shape(x, (None, *cache.row_shape))
         if augment:
             x = tf.image.crop_and_resize(x, boxes, tf.range(tf.shape(x)[0]), cache.row_shape[:2])

@@ -4,6 +4,7 @@ A run's folder is its last phase's; those before have a folder in it, by their n
 `recipe.json` has the settings of all of them.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -28,12 +29,14 @@ def train_recipe(run, phases, builder, cache_dir, verbose="auto"):
         InputError: if a phase was begun with other settings.
     """
     run = Path(run)
+    configs = _configs(run, phases)
+    for folder, config in configs.items():
+        if (folder / CONFIG).exists() and not _alike(RunConfig.load(folder), config):
+            raise InputError(f"{folder}: was begun with other settings; name another folder")
     if len(phases) > 1:
         with atomic_output(run / RECIPE) as temporary:
             temporary.write_text(json.dumps(phases, indent=2) + "\n")
-    for folder, config in _configs(run, phases):
-        if (folder / CONFIG).exists() and RunConfig.load(folder) != config:
-            raise InputError(f"{folder}: was begun with other settings; name another folder")
+    for folder, config in configs.items():
         history = train(folder, config, builder, cache_dir, resume=True, verbose=verbose)
     return history
 
@@ -44,16 +47,25 @@ def load_recipe(run):
     if not path.exists():
         return {"": vars(RunConfig.load(run))}
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        phases = json.loads(path.read_text())
+        _configs(Path(run), phases)
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error})") from error
+    return phases
 
 
 def _configs(run, phases):
-    """`(folder, RunConfig)` of each phase."""
-    configs, warm_start = [], {}
+    """Each phase's folder and `RunConfig`."""
+    configs, warm_start = {}, {}
     for i, (name, settings) in enumerate(phases.items(), start=1):
         folder = run if i == len(phases) else run / name
-        configs.append((folder, RunConfig(**{**settings, **warm_start})))
+        configs[folder] = RunConfig(**{**settings, **warm_start})
         warm_start = {"warm_start": str(folder)}
     return configs
+
+
+def _alike(one, other):
+    """But for the path of the phase before: a run may be moved."""
+    one, other = dataclasses.asdict(one), dataclasses.asdict(other)
+    begun = [bool(each.pop("warm_start")) for each in (one, other)]
+    return one == other and begun[0] == begun[1]

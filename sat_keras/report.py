@@ -43,40 +43,45 @@ def write_report(run, path, builder, split="test", seed=0, **search):
     """
     captioner, config = load_run(run), RunConfig.load(run)
     scores, captions = evaluate(lambda x: captioner.caption(x, **search), builder, split)
-    photos = list(datasets.read_photos(builder, split))
-    references = [[tokenize(each) for each in record["captions"]] for _, _, record in photos]
+    references = [
+        [tokenize(each) for each in record["captions"]]
+        for _, _, record in datasets.read_photos(builder, split)
+    ]
     words = [tokenize(each["caption"]) for each in captions]
     ciders = CiderD(references).score(words, references)  # (N,)
     ranked = np.argsort(ciders, kind="stable")
-    drawn = np.random.default_rng(seed).permutation(len(photos))[:_RANDOM]
+    drawn = np.random.default_rng(seed).permutation(len(ciders))[:_RANDOM]
+    best, worst = ranked[::-1][:_EXTREME], ranked[:_EXTREME]
+    photos = {
+        row: (open_photo(io.BytesIO(encoded), name), record)
+        for row, (name, encoded, record) in enumerate(datasets.read_photos(builder, split))
+        if row in {*drawn, *best, *worst}
+    }
 
     def section(title, rows):
-        images = [open_photo(io.BytesIO(photos[row][1]), photos[row][0]) for row in rows]
-        found = captioner.caption(images, **search)
+        found = captioner.caption([photos[row][0] for row in rows], **search)
         cards = [
-            _card(image, caption, photos[row][2], ciders[row])
-            for image, caption, row in zip(images, found, rows, strict=True)
+            _card(*photos[row], caption, ciders[row])
+            for caption, row in zip(found, rows, strict=True)
         ]
         return f'<h2>{title}</h2>\n<div class="cards">\n{"".join(cards)}</div>\n'
 
     settings = {**vars(config), **search}
-    page = string.Template(_TEMPLATE.read_text()).substitute(
+    page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"{Path(run).resolve().name}: {config.dataset}, {split} split"),
-        subtitle=f"{captioner.attention} attention over {config.encoder}, "
-        f"{captioner.encoder.grid[0]} x {captioner.encoder.grid[1]} locations. "
-        "Point at a word to see where the model looked.",
+        subtitle="Point at a word to see where the model looked.",
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
         curves=_curves(run),
         sections=section(f"{len(drawn)} photos drawn by lot", drawn)
-        + section("The best by CIDEr", ranked[::-1][:_EXTREME])
-        + section("The worst by CIDEr", ranked[:_EXTREME]),
+        + section("The best by CIDEr", best)
+        + section("The worst by CIDEr", worst),
         settings="".join(
             f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
             for name, value in settings.items()
         ),
     )
     with atomic_output(path) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     return scores
 
 
@@ -85,7 +90,7 @@ def _score(name, value):
     return f'<div class="score">{name}<b>{shown}</b></div>\n'
 
 
-def _card(image, caption, record, cider):
+def _card(image, record, caption, cider):
     image = image.resize((_WIDTH, round(_WIDTH * image.height / image.width)))
     name = html.escape(record["filename"])
     words = " ".join(

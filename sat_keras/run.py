@@ -78,8 +78,9 @@ def read_log(run):
     path = Path(run) / LOG
     if not path.exists():
         raise InputError(f"{run}: no epoch is complete yet (no {LOG})")
-    with open(path, newline="") as file:
-        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+    with _damage_named(path, "train again, elsewhere"), open(path, newline="") as file:
+        log = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+        return sorted(log, key=lambda each: each["epoch"])
 
 
 def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
@@ -90,16 +91,19 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         config: `RunConfig`.
         builder: TFDS builder of `config.dataset` with its records made.
         cache_dir: path of the folder that holds annotation caches.
-        resume: bool. Whether to go on with the run in the folder. Defaults to `False`.
+        resume: bool. Whether to go on with the run in the folder; a finished one stays as it is.
+            Defaults to `False`.
         verbose: as in `keras.Model.fit`.
     Returns:
         The history: a list of dicts, one an epoch.
+    Raises:
+        InputError: if a file of the run is damaged, or it was begun with other data.
     """
     run = Path(run)
+    if resume and (run / LOG).exists() and _is_over(config, read_log(run)):
+        return read_log(run)
     resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
-    history = _read_history(run) if resume else []
-    if resume and _is_over(config, history):
-        return history
+    history = _read_history(run, builder) if resume else []
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     source = None
@@ -150,7 +154,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         epochs=config.epochs,
         callbacks=[
             _ValidationCider(caches["validation"]),
-            _EpochWriter(run, config, history),
+            _EpochWriter(run, config, history, builder.info.full_name),
             keras.callbacks.TensorBoard(run / "tensorboard"),
         ],
         verbose=verbose,
@@ -211,11 +215,12 @@ class _ValidationCider(keras.callbacks.Callback):
 class _EpochWriter(keras.callbacks.Callback):
     """Writes the log, the best captioner and the checkpoint, each whole, at an epoch's end."""
 
-    def __init__(self, run, config, history):
+    def __init__(self, run, config, history, data):
         super().__init__()
         self.run = run
         self.config = config
         self.history = history
+        self.data = data
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in logs.items()}
@@ -236,7 +241,8 @@ class _EpochWriter(keras.callbacks.Callback):
             self.model.save(temporary)
             # In the same file, so that weights and history are always of the same epoch.
             with zipfile.ZipFile(temporary, "a") as file:
-                file.writestr("history.json", json.dumps(self.history))
+                content = {"data": self.data, "epochs": self.history}
+                file.writestr("history.json", json.dumps(content))
         self.model.stop_training = _is_over(self.config, self.history)
 
 
@@ -247,11 +253,15 @@ def _is_over(config, history):
     return len(history) >= config.epochs or 0 < config.patience <= since_best
 
 
-def _read_history(run):
+def _read_history(run, builder):
     """The epochs up to the checkpoint."""
     path = run / CHECKPOINT
     with _damage_named(path, "train without --resume, elsewhere"), zipfile.ZipFile(path) as file:
-        return json.loads(file.read("history.json"))
+        content = json.loads(file.read("history.json"))
+        data, epochs = content["data"], content["epochs"]
+    if data != builder.info.full_name:
+        raise InputError(f"{run}: was begun with {data}, and this is {builder.info.full_name}")
+    return epochs
 
 
 @contextlib.contextmanager
@@ -259,5 +269,5 @@ def _damage_named(path, advice):
     """Errors of a file that holds something else than we wrote, as `InputError`."""
     try:
         yield
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: damaged; {advice}") from error

@@ -2,7 +2,7 @@ import difflib
 
 
 class InputError(ValueError):
-    """Something handed in cannot be used. The message is one line that says what to do."""
+    """Something handed in cannot be used. Each line of the message says what to do."""
 
 
 def check_choice(what, name, choices):

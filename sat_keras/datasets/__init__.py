@@ -11,9 +11,9 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from sat_edge.errors import InputError, check_choice
+from sat_keras.datasets.checks import SPLITS as SPLITS
 
 NAMES = ("shapes", "flickr8k", "flickr30k", "coco", "folder")
-SPLITS = ("train", "validation", "test")
 
 
 def build_records(name, records_dir, data_dir=None):
@@ -39,6 +39,8 @@ def build_records(name, records_dir, data_dir=None):
         return builder
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and data_dir is None:
         raise needs_files
+    if data_dir is not None and not any(Path(data_dir).glob("*")):
+        raise InputError(f"{data_dir}: no such folder, or an empty one")
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     manual_dir = str(data_dir) if data_dir else None

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from sat_edge.errors import InputError
+from sat_keras.datasets.checks import has_words
 
 # Restval: COCO's validation photos that Karpathy and Fei-Fei train on.
 _SPLITS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
@@ -27,7 +28,7 @@ def read_karpathy_splits(path, photos):
             captions = [sentence["raw"].strip() for sentence in image["sentences"]]
             if not photo.is_file():
                 problems.append(f"{path}, images[{i}]: {photo} is missing")
-            elif not captions or not all(captions):
+            elif not captions or not all(map(has_words, captions)):
                 problems.append(f"{path}, images[{i}]: {photo.name} has an empty caption or none")
             else:
                 splits[_SPLITS[image["split"]]].append((photo.name, photo, captions))

@@ -1,8 +1,10 @@
+import itertools
+
 import tensorflow_datasets as tfds
 
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo
-from sat_keras.datasets.problems import raise_problems
+from sat_keras.datasets.checks import raise_problems
 
 
 class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -42,16 +44,15 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         splits, problems = self.read_splits(dl_manager.manual_dir)
-        for photos in splits.values():
-            for (
-                _,
-                path,
-                _,
-            ) in photos:  # a damaged photo is named here, not after an hour of training
-                try:
-                    open_photo(path)
-                except InputError as error:
-                    problems.append(str(error))
+        problems += [
+            f"{dl_manager.manual_dir}: no photo for {each}" for each in splits if not splits[each]
+        ]
+        # A damaged photo is named here, not after an hour of training.
+        for _, path, _ in itertools.chain(*splits.values()):
+            try:
+                open_photo(path)
+            except InputError as error:
+                problems.append(str(error))
         raise_problems(problems)
         return {name: self._generate_examples(photos) for name, photos in splits.items()}
 

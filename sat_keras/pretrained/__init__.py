@@ -2,12 +2,13 @@
 
 config.json      the encoder's and the captioner's settings
 vocabulary.txt
-weights.npz      the decoder's and, where it was fine-tuned, the encoder's, in their order; kernels
+weights.npz      the decoder's and, where asked for, the encoder's, in their order; kernels
                  in float16, biases and batch normalisation, which are small, in float32
 """
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,15 @@ NAMES = tuple(sorted(each.parent.name for each in Path(__file__).parent.glob(f"*
 
 def save(captioner, directory, with_encoder):
     """See `Captioner.save_to_preset`."""
-    config = captioner.get_config()
-    config["encoder"] = captioner.encoder.get_config()
-    config["with_encoder"] = with_encoder
+    directory = Path(directory)
+    others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS}
+    if others:
+        raise InputError(f"{directory}: holds {others.pop()}; name a folder of its own")
+    config = {
+        **captioner.get_config(),
+        "encoder": captioner.encoder.get_config(),
+        "encoder_digest": None if with_encoder else captioner.encoder.digest(),
+    }
     del config["vocabulary"], config["name"]
     weights = captioner.decoder.get_weights()
     if with_encoder:
@@ -43,23 +50,28 @@ def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
     directory = Path(preset)
     if not directory.is_dir():
-        check_choice("preset", str(preset), NAMES)
+        check_choice("preset", str(preset), (*NAMES, "the path of a folder"))
         directory = Path(__file__).parent / preset
     try:
         config = json.loads((directory / _CONFIG).read_text())
-        with_encoder, encoder = config.pop("with_encoder"), config.pop("encoder")
+        digest, encoder = config.pop("encoder_digest"), config.pop("encoder")
         with np.load(directory / _WEIGHTS) as file:
             weights = [file[name] for name in sorted(file)]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{directory}: not a preset's files ({error})") from error
-    vocabulary = Vocabulary.load(directory / _VOCABULARY)
-    encoder = Encoder(**encoder, weights=None if with_encoder else encoder_weights)
-    captioner = captioner_class(encoder, vocabulary, **config)
-    count = len(captioner.decoder.get_weights())
-    try:
+        encoder = Encoder(**encoder, weights=encoder_weights if digest else None)
+        vocabulary = Vocabulary.load(directory / _VOCABULARY)
+        captioner = captioner_class(encoder, vocabulary, **config)
+        count = len(captioner.decoder.get_weights())
         captioner.decoder.set_weights(weights[:count])
-        if with_encoder:
+        if digest is None:
             encoder.set_weights(weights[count:])
-    except ValueError as error:
-        raise InputError(f"{directory}: its weights are of another captioner") from error
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+        raise InputError(f"{directory}: not a preset's files ({error})") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{directory / _WEIGHTS}: damaged ({error})") from error
+    if digest and digest != encoder.digest():
+        raise InputError(
+            f"{directory}: was trained with other encoder weights than {encoder_weights}"
+        )
     return captioner

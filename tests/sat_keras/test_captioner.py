@@ -340,6 +340,23 @@ def test_scheduled_sampling_trains_on_its_own_words(vocabulary, batch, monkeypat
     assert float(found) == pytest.approx(nll, rel=1e-4)
 
 
+def test_labels_are_smoothed_in_training_alone(vocabulary, batch):
+    x, tokens, mask = (tf.constant(each) for each in batch)
+    sizes = {"dropout": 0.0, "doubly_stochastic": 0.0}
+    plain, smooth = (build(vocabulary, **sizes, label_smoothing=epsilon) for epsilon in (0.0, 0.2))
+    smooth.set_weights(plain.get_weights())
+    found = [
+        float(model._loss(x, tokens[:, :-1], tokens[:, 1:], mask, training))
+        for model, training in ((plain, True), (smooth, True), (smooth, False))
+    ]
+    logits = plain(x, tokens[:, :-1])[0].numpy()
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    target = 0.8 * np.eye(logits.shape[-1])[batch[1][:, 1:]] + 0.2 / logits.shape[-1]
+    wanted = -(batch[2] * (target * log_p).sum(-1)).sum(-1).mean()
+    assert found[1] == pytest.approx(wanted, rel=1e-5)
+    assert found[0] == found[2] != pytest.approx(found[1], rel=1e-4)
+
+
 def self_critical(vocabulary, batch, **options):
     from sat_keras.metrics import CiderD
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from sat_keras import cli
+from sat_keras.run import load_run
 
 TINY_SETTINGS = {
     "encoder": "mobilenet",
@@ -233,6 +234,29 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(trained, capsy
     fails(capsys, [*again, "--resume", "--units", "9"], "another units")
 
 
+def test_an_output_that_is_a_folder_is_refused_and_kept(trained, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", trained["run"], "flickr8k", "--out", trained["run"]])
+    assert stop.value.code == 2
+    assert "is a folder: name a file" in capsys.readouterr().err
+    assert load_run(trained["run"])
+
+
+def test_a_preset_trains_in_phases_and_resumes(trained, monkeypatch, tmp_path, capsys):
+    from sat_keras import presets
+
+    phases = {"first": {"epochs": 1}, "second": {"epochs": 2, "dropout": 0.1}}
+    monkeypatch.setitem(presets.PRESETS, "soft-mobilenet-v2", phases)
+    run = ["train", "flickr8k", f"--out={tmp_path / 'run'}", *trained["places"], "--json"]
+    assert cli.main([*run, "--preset=soft-mobilenet-v2", *TINY]) == 0
+    assert json.loads(capsys.readouterr().out)["epoch"] == 2
+    assert (tmp_path / "run" / "first" / "captioner.keras").exists()
+    assert cli.main([*run, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["epoch"] == 2
+    fails(capsys, [*run, "--resume", "--dropout=0.3"], "was begun with another dropout")
+    fails(capsys, [*run, "--preset=soft-mobilenet-v2"], "a run is there; --resume it")
+
+
 def test_missing_package_is_named_with_its_install_command(monkeypatch, photo, capsys):
     monkeypatch.setitem(sys.modules, "sat_edge.captioner", None)
     monkeypatch.delitem(sys.modules, "sat_edge", raising=False)
@@ -265,9 +289,9 @@ def test_ctrl_c_in_training_leaves_a_run_that_resumes(flickr8k, tmp_path):
     assert last == "sat-keras: stopped; --resume goes on after the last complete epoch"
     assert "Traceback" not in error
     assert out == ""
-    from sat_keras.run import _read_history
+    from sat_keras.run import read_log
 
-    history = _read_history(tmp_path / "run")
+    history = read_log(tmp_path / "run")
     assert [each["epoch"] for each in history] == list(range(1, len(history) + 1))
     assert not [each for each in (tmp_path / "run").iterdir() if each.name.startswith(".")]
 

@@ -119,6 +119,24 @@ def test_augmented_photos_are_cut_and_mirrored(vocabulary):
     assert len({photo.tobytes() for photo in photos}) == 12
 
 
+def test_left_is_right_in_a_mirrored_photo():
+    from sat_keras import Vocabulary
+
+    cache = FakePhotos()
+    for record in cache.records:
+        record["captions"] = ["a dog left of a cat", "a cat right of a dog"]
+    vocabulary = Vocabulary.from_captions(cache.records[0]["captions"])
+    for xs, tokens, _ in epoch(batches(cache, vocabulary, 8, captions_per_photo=2, augment=True)):
+        for photo, captions in zip(xs, tokens.reshape(len(xs), 2, -1), strict=True):
+            said = {" ".join(vocabulary[t] for t in row if t > END) for row in captions}
+            mirrored = photo[0, 0, 0] > photo[0, -1, 0]
+            assert said == (
+                {"a dog right of a cat", "a cat left of a dog"}
+                if mirrored
+                else {"a dog left of a cat", "a cat right of a dog"}
+            )
+
+
 def test_augmented_epochs_differ_and_are_repeatable(vocabulary):
     def make(first_epoch):
         options = {"augment": True, "first_epoch": first_epoch}

@@ -1,5 +1,7 @@
+import h5py
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format
 
 from sat_edge import InputError
 from sat_keras import Captioner
@@ -12,7 +14,7 @@ def images():
 
 def test_a_preset_says_what_the_captioner_said(make_captioner, images, tmp_path):
     captioner = make_captioner()
-    captioner.save_to_preset(tmp_path / "mine", with_encoder=True)
+    captioner.save_to_preset(tmp_path / "mine")
     loaded = Captioner.from_preset(tmp_path / "mine")
     for part in (captioner.encoder, captioner.decoder):
         weights = part.get_weights()
@@ -30,15 +32,19 @@ def test_a_preset_says_what_the_captioner_said(make_captioner, images, tmp_path)
 
 def test_the_decoder_alone_takes_encoder_weights_by_path(make_captioner, images, tmp_path):
     captioner = make_captioner()
-    captioner.save_to_preset(tmp_path / "mine")
+    captioner.save_to_preset(tmp_path / "mine", with_encoder=False)
     weights = np.load(tmp_path / "mine" / "weights.npz")
     assert len(weights) == len(captioner.decoder.get_weights())
     with pytest.raises(InputError, match="none.h5: no such weights file"):
         Captioner.from_preset(tmp_path / "mine", encoder_weights=tmp_path / "none.h5")
-    random = Captioner.from_preset(tmp_path / "mine", encoder_weights=None)
-    random.encoder.set_weights(captioner.encoder.get_weights())
+    with pytest.raises(InputError, match="was trained with other encoder weights than None"):
+        Captioner.from_preset(tmp_path / "mine", encoder_weights=None)
+    network = captioner.encoder.get_layer("mobilenet")
+    with h5py.File(tmp_path / "encoder.h5", "w") as file:  # as Keras Applications distributes them
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    loaded = Captioner.from_preset(tmp_path / "mine", encoder_weights=tmp_path / "encoder.h5")
     texts = [each.text for each in captioner.caption(images)]
-    assert [each.text for each in random.caption(images)] == texts
+    assert [each.text for each in loaded.caption(images)] == texts
 
 
 def test_unknown_and_damaged_presets(make_captioner, tmp_path):
@@ -46,13 +52,23 @@ def test_unknown_and_damaged_presets(make_captioner, tmp_path):
         Captioner.from_preset("flickr8k-loud")
     with pytest.raises(InputError, match="not a preset's files"):
         Captioner.from_preset(tmp_path)
-    make_captioner().save_to_preset(tmp_path / "mine", with_encoder=True)
+    make_captioner().save_to_preset(tmp_path / "mine")
     path = tmp_path / "mine" / "weights.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"mine: not a preset's files|weights.npz: damaged"):
+        Captioner.from_preset(tmp_path / "mine")
+    make_captioner(units=5).save_to_preset(tmp_path / "other")
+    path.write_bytes((tmp_path / "other" / "weights.npz").read_bytes())
     with pytest.raises(InputError, match="mine: not a preset's files"):
         Captioner.from_preset(tmp_path / "mine")
-    make_captioner(units=5).save_to_preset(tmp_path / "other", with_encoder=True)
-    path.write_bytes((tmp_path / "other" / "weights.npz").read_bytes())
-    with pytest.raises(InputError, match="its weights are of another captioner"):
-        Captioner.from_preset(tmp_path / "mine")
+
+
+def test_another_folder_is_not_replaced(make_captioner, tmp_path):
+    captioner = make_captioner()
+    captioner.save_to_preset(tmp_path / "mine")
+    captioner.save_to_preset(tmp_path / "mine")  # a preset is
+    (tmp_path / "mine" / "log.csv").write_text("epoch")
+    with pytest.raises(InputError, match=r"mine: holds log.csv; name a folder of its own"):
+        captioner.save_to_preset(tmp_path / "mine")
+    assert (tmp_path / "mine" / "weights.npz").exists()

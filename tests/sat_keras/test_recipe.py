@@ -7,7 +7,7 @@ import pytest
 from sat_edge import InputError
 from sat_keras import datasets, recipe
 from sat_keras.recipe import load_recipe, train_recipe
-from sat_keras.run import load_run
+from sat_keras.run import load_run, train
 from sat_keras.run_config import RunConfig
 
 SETTINGS = {
@@ -42,6 +42,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_phases_go_on_from_each_other_and_after_a_stop(builder, tmp_path, monkeypatch):
     trained = []
 
@@ -84,11 +85,30 @@ def test_other_settings(builder, tmp_path):
     phases = {"": {**SETTINGS, "epochs": 1}}
     train_recipe(run, phases, builder, cache, verbose=0)
     assert load_recipe(run) == {"": vars(RunConfig(**phases[""]))}
-    with pytest.raises(InputError, match="run: was begun with other settings"):
-        train_recipe(run, {"": SETTINGS}, builder, cache, verbose=0)
+    for other in ({"": SETTINGS}, {"first": phases[""], "second": SETTINGS}):
+        with pytest.raises(InputError, match="run: was begun with other settings"):
+            train_recipe(run, other, builder, cache, verbose=0)
+        assert not (run / recipe.RECIPE).exists()
+    (run / "checkpoint.keras").unlink()  # to save space: it is finished all the same
+    train_recipe(run, phases, builder, cache, verbose=0)
+    assert not (run / "checkpoint.keras").exists()
 
 
-def test_damaged_recipe(tmp_path):
-    (tmp_path / "recipe.json").write_text(json.dumps(PHASES)[:20])
+def test_other_data(builder, make_flickr8k, tmp_path):
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    config = RunConfig(**{**SETTINGS, "epochs": 1})
+    train(run, config, builder, cache, verbose=0)
+    (run / "log.csv").unlink()
+
+    class Other:
+        info = type("Info", (), {"full_name": "folder/abc/1.0.0", "splits": builder.info.splits})
+
+    with pytest.raises(InputError, match=r"run: was begun with flickr8k/1.0.0, and this is folder"):
+        train(run, config, Other, cache, resume=True, verbose=0)
+
+
+@pytest.mark.parametrize("text", [json.dumps(PHASES)[:20], "[1]", '{"": {"color": "red"}}'])
+def test_damaged_recipe(tmp_path, text):
+    (tmp_path / "recipe.json").write_text(text)
     with pytest.raises(InputError, match=r"recipe.json: damaged"):
         load_recipe(tmp_path)

@@ -109,6 +109,7 @@ def test_killed_and_resumed_ends_like_one_that_was_not(builder, soft, tmp_path, 
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_gets_no_better(builder, soft, tmp_path, monkeypatch):
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.5])
     monkeypatch.setattr(run, "cider", lambda *_: {"CIDEr": next(scores)})
@@ -117,6 +118,21 @@ def test_training_stops_when_validation_gets_no_better(builder, soft, tmp_path, 
     assert [each["val_cider"] for each in history] == [0.1, 0.3, 0.2, 0.25]
     again = train(tmp_path / "run", config, builder, soft[1], resume=True, verbose=0)
     assert len(again) == 4
+
+
+@pytest.mark.slow
+def test_photos_are_augmented_where_asked_for(builder, soft, tmp_path, monkeypatch):
+    asked = []
+    real = run.batches
+
+    def batches(*arguments, **options):
+        asked.append(options.get("augment", False))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(run, "batches", batches)
+    config = RunConfig(**{**vars(CONFIG), "epochs": 1, "augment": True})
+    train(tmp_path / "run", config, builder, soft[1], verbose=0)
+    assert asked == [True, False]  # validation is as it was
 
 
 def test_run_folder(builder, soft):

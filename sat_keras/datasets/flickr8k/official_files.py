@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sat_edge.errors import InputError
+from sat_keras.datasets.checks import has_words
 
 PHOTOS = "Flicker8k_Dataset"  # spelled so
 CAPTIONS = "Flickr8k.token.txt"
@@ -36,7 +37,7 @@ def read_captions(path, photos):
         name, hash_sign, index = key.rpartition("#")
         if not (tab and hash_sign and index.isdigit()):
             raise InputError(f"{path}, line {number}: not of the form name.jpg#0<tab>caption")
-        if not any(character.isalnum() for character in caption):
+        if not has_words(caption):
             raise InputError(f"{path}, line {number}: the caption is empty")
         if name in present:
             captions[name].append(caption.strip())

@@ -9,16 +9,14 @@ A `split` is `train`, `validation` or `test`. Where no photo has one, photos are
 """
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-
 from sat_edge.errors import InputError
+from sat_keras.datasets.checks import SPLITS, has_words
 
-SPLITS = ("train", "validation", "test")
 _HELD_OUT = 0.1  # share of validation, and of test, where photos are drawn
-_SEED = 0
 
 
 def find_captions(directory):
@@ -53,7 +51,7 @@ def read_splits(directory):
     for place, name, caption, split in rows:
         if not isinstance(name, str) or not name or not (directory / name).is_file():
             problems.append(f"{place}: there is no photo {name} in {directory}")
-        elif not isinstance(caption, str) or not any(letter.isalnum() for letter in caption):
+        elif not has_words(caption):
             problems.append(f"{place}: {name} has an empty caption")
         elif split and split not in SPLITS:
             problems.append(f"{place}: split {split!r} is none of {', '.join(SPLITS)}")
@@ -66,7 +64,7 @@ def read_splits(directory):
             f"{path}: {name} has no split" for name, split in split_of.items() if not split
         ]
     else:
-        split_of = _draw_splits(sorted(captions))
+        split_of = _draw_splits(captions)
     splits = {
         split: [
             (name, directory / name, each)
@@ -75,16 +73,17 @@ def read_splits(directory):
         ]
         for split in SPLITS
     }
-    problems += [f"{path}: no photo for {split}" for split in SPLITS if not splits[split]]
     return splits, problems
 
 
 def _draw_splits(names):
+    """By a digest of the name: with a new photo among them, nearly all others stay."""
     held_out = max(1, round(_HELD_OUT * len(names)))
-    drawn = np.random.default_rng(_SEED).permutation(len(names))
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return {
-        names[number]: SPLITS[1] if i < held_out else SPLITS[2] if i < 2 * held_out else SPLITS[0]
-        for i, number in enumerate(drawn)
+        **dict.fromkeys(ordered[held_out:-held_out], "train"),
+        **dict.fromkeys(ordered[:held_out], "validation"),
+        **dict.fromkeys(ordered[-held_out:], "test"),
     }
 
 
@@ -94,24 +93,25 @@ def _draw_splits(names):
 def _read_csv(path):
     rows, problems = [], []
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [
-            name for name in ("filename", "caption") if name not in (reader.fieldnames or ())
-        ]
-        if missing:
-            raise InputError(f"{path}, line 1: needs a header with filename and caption")
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                problems.append(f"{place}: not {len(reader.fieldnames)} columns; quote commas")
-            else:
-                rows.append((place, row["filename"], row["caption"], row.get("split", "")))
+        reader = csv.DictReader(file, strict=True)
+        place = f"{path}, line 1"
+        try:
+            if not {"filename", "caption"} <= set(reader.fieldnames or ()):
+                raise InputError(f"{place}: needs a header with filename and caption")
+            for row in reader:
+                place = f"{path}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    problems.append(f"{place}: not {len(reader.fieldnames)} columns; quote commas")
+                else:
+                    rows.append((place, row["filename"], row["caption"], row.get("split", "")))
+        except csv.Error as error:  # a quote that nothing closes takes all the rest
+            problems.append(f"{place}: the row after it is no CSV ({error})")
     return rows, problems
 
 
 def _read_jsonl(path):
     rows, problems = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         place = f"{path}, line {number}"
         if not line.strip():
             continue

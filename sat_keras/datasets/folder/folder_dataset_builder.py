@@ -1,5 +1,5 @@
 import hashlib
-from pathlib import Path
+import itertools
 
 import tensorflow_datasets as tfds
 
@@ -24,12 +24,10 @@ class Builder(PhotoCaptions):
 
 
 def folder_config(directory):
-    """A TFDS config that is another one whenever a file in the folder changes."""
-    find_captions(directory)
-    digest = hashlib.sha256()
-    for path in sorted(Path(directory).rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(directory).as_posix()
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    """A TFDS config that is another one whenever the captions or one of their photos change."""
+    digest = hashlib.sha256(find_captions(directory).read_bytes())
+    splits, _ = read_splits(directory)
+    for name, path, _ in itertools.chain(*splits.values()):
+        status = path.stat()
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return tfds.core.BuilderConfig(name=digest.hexdigest()[:16], version=Builder.VERSION)

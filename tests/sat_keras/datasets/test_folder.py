@@ -7,7 +7,7 @@ from PIL import Image
 
 from sat_edge import InputError
 from sat_keras import cli, datasets
-from sat_keras.datasets.folder.caption_files import read_splits
+from sat_keras.datasets.folder.caption_files import _draw_splits, read_splits
 
 NAMES = [f"{i}.jpg" for i in range(10)]
 
@@ -91,6 +91,13 @@ def test_splits_are_drawn_where_none_are_given(photos):
     assert names(read_splits(photos)[0]) == names(splits)  # whatever the order of the rows
 
 
+def test_drawn_splits_stay_when_photos_are_added():
+    before = _draw_splits([f"{i}.jpg" for i in range(100)])
+    after = _draw_splits([f"{i}.jpg" for i in range(101)])
+    assert sum(before[name] != after[name] for name in before) <= 2
+    assert list(before.values()).count("test") == 10
+
+
 def test_every_problem_is_listed_with_its_line(photos, tmp_path, capsys):
     (photos / "3.jpg").write_bytes(b"no photo")
     rows = [(name, "A dog .", "train") for name in NAMES]
@@ -109,7 +116,7 @@ def test_every_problem_is_listed_with_its_line(photos, tmp_path, capsys):
         f"{path}, line 6: 4.jpg has an empty caption",
         f"{path}, line 7: split 'training' is none of train, validation, test",
         f"{path}, line 13: 0.jpg is in two splits, 'train' and 'test'",
-        f"{path}: no photo for test",
+        f"{photos}: no photo for test",
         f"{photos / '3.jpg'}: not a picture",
     ]
     with pytest.raises(InputError) as error:
@@ -143,6 +150,24 @@ def test_a_file_that_cannot_be_read_at_all(photos, name, text, says):
     (photos / name).write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=says):
         read_splits(photos)
+
+
+def test_a_quote_that_nothing_closes(photos):
+    write_csv(photos, [(name, "A dog .") for name in NAMES])
+    text = (photos / "captions.csv").read_text()
+    (photos / "captions.csv").write_text(text.replace("4.jpg,A", '4.jpg,"A'))
+    _, problems = read_splits(photos)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{photos / 'captions.csv'}, line 5: the row after it is no CSV")
+
+
+def test_other_files_do_not_matter(photos, tmp_path):
+    write_csv(photos, [(name, "A dog .") for name in NAMES])
+    first = datasets.build_records("folder", tmp_path / "records", photos)
+    (photos / "runs").mkdir()
+    (photos / "runs" / "log.csv").write_text("epoch")
+    again = datasets.build_records("folder", tmp_path / "records", photos)
+    assert again.info.full_name == first.info.full_name
 
 
 def test_problems_of_json(photos):
@@ -186,5 +211,6 @@ def test_many_problems_are_cut_short(photos, tmp_path):
 def test_needs_a_folder(tmp_path):
     with pytest.raises(InputError, match="name their folder by --data-dir"):
         datasets.build_records("folder", tmp_path / "records")
-    with pytest.raises(InputError, match="nowhere: no such folder"):
-        datasets.build_records("folder", tmp_path / "records", tmp_path / "nowhere")
+    for name in ("folder", "coco", "flickr8k"):
+        with pytest.raises(InputError, match="nowhere: no such folder"):
+            datasets.build_records(name, tmp_path / "records", tmp_path / "nowhere")

@@ -1,6 +1,12 @@
 from sat_edge.errors import InputError
 
+SPLITS = ("train", "validation", "test")
 _SHOWN = 50
+
+
+def has_words(caption):
+    """Whether a caption says anything."""
+    return isinstance(caption, str) and any(character.isalnum() for character in caption)
 
 
 def raise_problems(problems):
