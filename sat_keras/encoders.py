@@ -65,6 +65,9 @@ BACKBONES = {
 }
 
 
+_LEAST = 32  # pixels that a network of Keras Applications takes
+
+
 @keras.saving.register_keras_serializable("sat_keras")
 class Encoder(keras.Model):
     """A convolutional network up to one layer, its grid flattened to annotations.
@@ -111,6 +114,9 @@ class Encoder(keras.Model):
         # === Functional graph ===
         height, width = image_size
         seen = (2 * height // (patches + 1), 2 * width // (patches + 1)) if patches else image_size
+        if min(seen) < _LEAST:
+            what = "crops" if patches else "pictures"
+            raise InputError(f"{what} of {seen[0]} x {seen[1]} are too small: {_LEAST} or more")
         network = spec.build(
             include_top=layer in spec.fully_connected,
             input_shape=(*seen, 3),

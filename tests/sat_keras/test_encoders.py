@@ -122,11 +122,13 @@ def test_digest_tells_encoders_apart():
         (encoders.vgg16, {"alpha": 0.5}, "no width multiplier"),
         (encoders.mobilenet, {"layer": "conv_pw_99"}, "unknown layer 'conv_pw_99': .*conv_pw_9"),
         (encoders.mobilenet, {"weights": "none.h5"}, "none.h5: no such weights file"),
+        (encoders.mobilenet, {"image_size": (31, 64)}, "pictures of 31 x 64 are too small: 32"),
+        (encoders.mobilenet, {"image_size": (64, 64), "patches": 5}, "crops of 21 x 21 are too"),
     ],
 )
 def test_wrong_settings(build, options, says):
     with pytest.raises(InputError, match=says):
-        build(image_size=(64, 64), **options)
+        build(**{"image_size": (64, 64), **options})
 
 
 def test_unknown_encoder():
