@@ -32,7 +32,7 @@ from sat_keras.metrics import CiderD
 from sat_keras.pipeline import batches
 from sat_keras.presets import DEMO
 from sat_keras.recipe import train_recipe
-from sat_keras.run import CAPTIONER, load_run
+from sat_keras.run import CAPTIONER, load_run, read_log
 from sat_keras.run_config import RunConfig
 
 SYSTEMS = {
@@ -91,8 +91,8 @@ def phases(name, budget, folder):
     return {"soft": soft, "hard": hard}
 
 
-def measure(run, builder, cache_dir):
-    """One row of the table."""
+def measure(run, builder):
+    """One row of the table, but for the time."""
     config = RunConfig.load(run)
     captioner = load_run(run)
     scores, captions = evaluate(captioner.caption, builder, "test")
@@ -105,7 +105,19 @@ def measure(run, builder, cache_dir):
         for (name, encoded, _), found in zip(photos, captions, strict=False)
     ]
     decoder = sum(int(np.prod(weight.shape)) for weight in captioner.decoder.trainable_weights)
+    return {
+        **scores,
+        "validation_CIDEr": max(each["val_cider"] for each in read_log(run)),
+        "decoder_parameters": decoder,
+        "encoder_parameters": captioner.encoder.count_params(),
+        "same_from_the_file": f"{sum(same)}/{len(same)}",
+        "bytes": file.stat().st_size,
+    }
 
+
+def training_step(run, builder, cache_dir):
+    """A function that takes one training step."""
+    config, captioner = RunConfig.load(run), load_run(run)
     cache = build_annotation_cache(
         cache_dir, builder, "validation", captioner.encoder, pixels=config.reads_photos
     )
@@ -114,25 +126,18 @@ def measure(run, builder, cache_dir):
     captioner.cider = CiderD([[[4]], [[5]]])  # of any corpus: it is for the time alone
     captioner.compile(keras.optimizers.Adam(global_clipnorm=config.clip_norm))
     step = tf.function(captioner.train_step)
-    seconds = median_seconds({"step": lambda: step(batch)["loss"].numpy()}, repeats=10)
-    return {
-        **scores,
-        "decoder_parameters": decoder,
-        "encoder_parameters": captioner.encoder.count_params(),
-        "seconds_a_step": seconds["step"],
-        "same_from_the_file": f"{sum(same)}/{len(same)}",
-        "bytes": file.stat().st_size,
-    }
+    return lambda: step(batch)["loss"].numpy()
 
 
 def markdown(rows):
     grounded = "grounding_pointing" in next(iter(rows.values()))
-    head = ["system", *COLUMNS, "CIDEr"]
+    head = ["system", *COLUMNS, "CIDEr", "CIDEr, validation"]
     head += ["pointing (uniform)", "mass (uniform)", "entropy"] if grounded else []
     head += ["decoder parameters", "s / step", "same from .tflite"]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for name, row in rows.items():
-        cells = [name, *(f"{100 * row[column]:.1f}" for column in COLUMNS), f"{row['CIDEr']:.3f}"]
+        cells = [name, *(f"{100 * row[column]:.1f}" for column in COLUMNS)]
+        cells += [f"{row[each]:.3f}" for each in ("CIDEr", "validation_CIDEr")]
         if grounded:
             for score in ("pointing", "mass"):
                 uniform = row[f"grounding_uniform_{score}"]
@@ -164,10 +169,15 @@ def main():
         train_recipe(run, phases(name, budget, options.out), builder, cache / "annotations", 2)
         result = run / "result.json"
         if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
-            row = measure(run, builder, cache / "annotations")
+            row = measure(run, builder)
             with atomic_output(result) as temporary:
                 temporary.write_text(json.dumps(row, indent=2))
         rows[name] = json.loads(result.read_text())
+    steps = {
+        name: training_step(options.out / name, builder, cache / "annotations") for name in rows
+    }
+    for name, seconds in median_seconds(steps, repeats=10).items():
+        rows[name]["seconds_a_step"] = seconds
     with atomic_output(options.out / "table.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=2))
     with atomic_output(options.out / "table.md") as temporary:
