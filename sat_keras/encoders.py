@@ -82,8 +82,9 @@ class Encoder(keras.Model):
         weights: `None` for random ones, `"imagenet"` to download them, or the path of a
             weights file. Defaults to `None`.
         patches: int n. Instead of one grid of the whole picture, n x n crops that overlap by half
-            go through the network, and a crop's mean over its grid is one location. Defaults to
-            `0`: none.
+            go through the network, and a crop's mean over its grid is one location. Its vector
+            ends in where the crop lies, its row of `regions`, which a crop itself does not show
+            and a grid's cell does, by the network's padding. Defaults to `0`: none.
     Call arguments:
         images: tensor `(B, height, width, 3)`, RGB 0..255.
     Returns:
@@ -136,7 +137,7 @@ class Encoder(keras.Model):
             if len(features.shape) == 4:
                 features = ops.mean(features, axis=(1, 2))  # (n n B, D)
             features = ops.reshape(features, (patches**2, -1, features.shape[-1]))  # (n n, B, D)
-            annotations = ops.transpose(features, (1, 0, 2))  # (B, n n, D)
+            annotations = _with_places(ops.transpose(features, (1, 0, 2)), patches)
             rows = columns = patches
         else:
             features = network(pixels)  # (B, rows, columns, D) or (B, D)
@@ -156,10 +157,10 @@ class Encoder(keras.Model):
 
     @property
     def regions(self):
-        # Crops are two steps wide, n + 1 steps to the picture.
-        steps, wide = ((self.patches + 1,) * 2, 2) if self.patches else (self.grid, 1)
+        if self.patches:
+            return _crop_regions(self.patches)
         y, x = np.indices(self.grid).reshape(2, -1)  # (L,), (L,)
-        return np.stack([y, x, y + wide, x + wide], axis=1) / (*steps, *steps)
+        return np.stack([y, x, y + 1, x + 1], axis=1) / (*self.grid, *self.grid)
 
     def fine_tune(self, layer):
         """Lets this layer of a pretrained network learn, and those behind it.
@@ -224,6 +225,18 @@ def _overlapping_crops(images, patches, size):
         ],
         axis=0,
     )
+
+
+def _crop_regions(patches):
+    """`(n n, 4)`: crops are two steps wide, n + 1 steps to the picture."""
+    y, x = np.indices((patches, patches)).reshape(2, -1)  # (n n,), (n n,)
+    return np.stack([y, x, y + 2, x + 2], axis=1) / (patches + 1)
+
+
+def _with_places(vectors, patches):
+    """Crops' vectors `(B, n n, D)` to `(B, n n, D + 4)`."""
+    places = ops.zeros_like(vectors[:, :, :4]) + _crop_regions(patches).astype("float32")
+    return ops.concatenate([vectors, places], axis=-1)
 
 
 def _load_weights(network, path):

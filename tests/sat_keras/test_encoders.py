@@ -55,7 +55,7 @@ def test_save_and_load(tmp_path):
 def test_patches_are_crops_through_the_whole_network():
     encoder = encoders.mobilenet_v2(alpha=0.35, image_size=(64, 96), patches=3)
     assert encoder.grid == (3, 3)
-    assert encoder.output_shape == (None, 9, 1280)
+    assert encoder.output_shape == (None, 9, 1284)
     alone = encoders.mobilenet_v2(alpha=0.35, image_size=(32, 48))
     alone.set_weights(encoder.get_weights())
     images = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
@@ -64,7 +64,8 @@ def test_patches_are_crops_through_the_whole_network():
         ymin, xmin, ymax, xmax = (region * (64, 96, 64, 96)).astype(int)
         crop = images[:, ymin:ymax, xmin:xmax]
         assert crop.shape == (2, 32, 48, 3)
-        np.testing.assert_allclose(found[:, i], np.asarray(alone(crop)).mean(1), atol=1e-4)
+        np.testing.assert_allclose(found[:, i, :-4], np.asarray(alone(crop)).mean(1), atol=1e-4)
+        np.testing.assert_allclose(found[:, i, -4:], np.stack([region] * 2), rtol=1e-6)
     np.testing.assert_allclose(encoder.regions[4], [0.25, 0.25, 0.75, 0.75])
 
 
