@@ -24,6 +24,25 @@ DEMO = {
     "min_count": 1,
 }
 
+_MOBILENET_V2 = {
+    "encoder": "mobilenet_v2",
+    "encoder_weights": "imagenet",
+    "units": 256,
+    "embedding_size": 256,
+    "attention_size": 256,
+    "dropout": 0.3,
+    "doubly_stochastic": 0.0,
+}
 PRESETS = {
-    "soft-mobilenet-v2": {"cross-entropy": {"encoder": "mobilenet_v2"}},
+    "soft-mobilenet-v2": {
+        "cross-entropy": {**_MOBILENET_V2, "epochs": 3, "learning_rate": 1e-3},
+        "self-critical": {
+            **_MOBILENET_V2,
+            "self_critical": True,
+            "captions_per_photo": 5,
+            "batch_size": 60,
+            "epochs": 1,
+            "learning_rate": 5e-5,
+        },
+    },
 }
