@@ -176,9 +176,10 @@ class Encoder(keras.Model):
         layers = self.get_layer(self.backbone).layers
         names = [each.name for each in layers]
         check_choice("train_from", layer, names)
+        first = names.index(layer)
         for i, each in enumerate(layers):
             kept = isinstance(each, keras.layers.BatchNormalization)
-            each.trainable = i >= names.index(layer) and not kept
+            each.trainable = i >= first and not kept
 
     def get_config(self):
         return {

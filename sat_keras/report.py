@@ -69,7 +69,6 @@ def write_report(run, path, builder, split="test", seed=0, **search):
     settings = {**vars(config), **search}
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"{Path(run).resolve().name}: {config.dataset}, {split} split"),
-        subtitle="Point at a word to see where the model looked.",
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
         curves=_curves(run),
         sections=section(f"{len(drawn)} photos drawn by lot", drawn)

@@ -100,8 +100,8 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         InputError: if a file of the run is damaged, or it was begun with other data.
     """
     run = Path(run)
-    if resume and (run / LOG).exists() and _is_over(config, read_log(run)):
-        return read_log(run)
+    if resume and (run / LOG).exists() and _is_over(config, log := read_log(run)):
+        return log
     resume = resume and (run / CHECKPOINT).exists()  # stopped in its first epoch, it begins anew
     history = _read_history(run, builder) if resume else []
     keras.mixed_precision.set_global_policy(config.precision)

@@ -22,7 +22,7 @@ def write_photo(path, seed):
 
 
 def write_karpathy(directory, name, folders):
-    """Six photos in Karpathy's layout: `folders` are `(filepath, split, photo name)`."""
+    """Photos in Karpathy's layout: `folders` are `(filepath, split, photo name)`."""
     images = []
     for i, (folder, split, photo) in enumerate(folders):
         write_photo(directory / folder / photo, i)
@@ -72,24 +72,23 @@ class TestFlickr8k(tfds.testing.DatasetBuilderTestCase):
         request.cls.EXAMPLE_DIR = str(make_flickr8k(tmp_path_factory.mktemp("dummy") / "data"))
 
 
-class TestFlickr30k(tfds.testing.DatasetBuilderTestCase):
+class KarpathyFiles:
+    @pytest.fixture(scope="class", autouse=True)
+    def dummy_files(self, request, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("dummy")
+        request.cls.EXAMPLE_DIR = str(write_karpathy(folder, *request.cls.FILES))
+
+
+class TestFlickr30k(KarpathyFiles, tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Flickr30k
+    FILES = ("dataset_flickr30k.json", FLICKR30K)
     SPLITS = {"train": 2, "validation": 1, "test": 1}
 
-    @pytest.fixture(scope="class", autouse=True)
-    def dummy_files(self, request, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("dummy")
-        request.cls.EXAMPLE_DIR = str(write_karpathy(folder, "dataset_flickr30k.json", FLICKR30K))
 
-
-class TestCoco(tfds.testing.DatasetBuilderTestCase):
+class TestCoco(KarpathyFiles, tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Coco
+    FILES = ("dataset_coco.json", COCO)
     SPLITS = {"train": 2, "validation": 1, "test": 2}  # restval is trained on
-
-    @pytest.fixture(scope="class", autouse=True)
-    def dummy_files(self, request, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("dummy")
-        request.cls.EXAMPLE_DIR = str(write_karpathy(folder, "dataset_coco.json", COCO))
 
 
 class TestFolder(tfds.testing.DatasetBuilderTestCase):
