@@ -19,11 +19,12 @@ def batches(
     captions_per_photo=1,
     max_length=20,
     shuffle=True,
+    by_length=True,
     augment=False,
     seed=0,
     first_epoch=0,
 ):
-    """Batches `(x, tokens, mask)`, captions of like length together.
+    """Batches `(x, tokens, mask)`.
 
     Each time it is gone through it is one epoch in a new order, which `seed` and the number of the
     epoch decide. In memory are the captions' ids and a few batches; `x` is read from disk.
@@ -38,6 +39,10 @@ def batches(
             C times. Defaults to `1`.
         max_length: int. Captions are cut to so many words, `<end>` included. Defaults to `20`.
         shuffle: bool. Defaults to `True`.
+        by_length: bool. Whether captions of like length come together, which saves padding. Not
+            for an encoder that learns batch normalisation: a batch whose captions are all short
+            is one of pictures with little in them, its statistics say so, and captioning, which
+            has no batch to tell from, would miss what training had. Defaults to `True`.
         augment: bool. Whether photos are mirrored, one in two, and cut to a part of 0.85 to 1 of
             their height and of their width, drawn anew each epoch; in a mirrored photo's captions
             left is right. For a cache of pixels. Defaults to `False`.
@@ -75,7 +80,8 @@ def batches(
             groups = np.arange(len(lengths))[:, None]
         if shuffle:
             groups = rng.permutation(groups)
-        groups = groups[np.argsort(lengths[groups].max(axis=1), kind="stable")]
+        if by_length:
+            groups = groups[np.argsort(lengths[groups].max(axis=1), kind="stable")]
         starts = np.arange(0, rows, photos_per_batch)
         if shuffle:
             starts = rng.permutation(starts)

@@ -142,7 +142,12 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
             **options,
         )
 
-    training = split_batches("train", augment=config.augment, first_epoch=len(history))
+    training = split_batches(
+        "train",
+        by_length=not config.train_encoder or config.train_from is not None,
+        augment=config.augment,
+        first_epoch=len(history),
+    )
     if not resume:
         steps = config.epochs * int(training.cardinality())
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)

@@ -61,6 +61,15 @@ def test_masks_and_lengths(vocabulary):
         assert tokens.shape[1] == lengths.max()
 
 
+def test_lengths_of_an_epoch_are_mixed_where_asked_for(vocabulary):
+    cache = FakeCache()
+    found = epoch(batches(cache, vocabulary, batch_size=20, by_length=False))
+    assert sorted(flat(found)) == pairs(cache, vocabulary)
+    for _, tokens, _ in found:
+        lengths = (tokens != PAD).sum(1)
+        assert lengths.max() - lengths.min() == 3  # of 15 captions of each length
+
+
 def test_order_depends_on_seed_and_epoch_alone(vocabulary):
     make = lambda **options: batches(FakeCache(), vocabulary, 8, **options)  # noqa: E731
     dataset = make(seed=3)

@@ -120,19 +120,34 @@ def test_training_stops_when_validation_gets_no_better(builder, soft, tmp_path, 
     assert len(again) == 4
 
 
-@pytest.mark.slow
-def test_photos_are_augmented_where_asked_for(builder, soft, tmp_path, monkeypatch):
+FROM_NOTHING = {"train_encoder": True}
+FINE_TUNED = {"train_encoder": True, "train_from": "conv_pw_10"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "augment", "by_length"),
+    [
+        ({}, False, True),
+        pytest.param({"augment": True}, True, True, marks=pytest.mark.slow),
+        pytest.param(FINE_TUNED, False, True, marks=pytest.mark.slow),
+        # Batch statistics would tell how much there is in a batch of short captions' pictures.
+        (FROM_NOTHING, False, False),
+    ],
+)
+def test_training_batches(builder, soft, tmp_path, monkeypatch, settings, augment, by_length):
     asked = []
     real = run.batches
 
     def batches(*arguments, **options):
-        asked.append(options.get("augment", False))
+        asked.append({"augment": False, "by_length": True, **options})
         return real(*arguments, **options)
 
     monkeypatch.setattr(run, "batches", batches)
-    config = RunConfig(**{**vars(CONFIG), "epochs": 1, "augment": True})
+    config = RunConfig(**{**vars(CONFIG), "epochs": 1, **settings})
     train(tmp_path / "run", config, builder, soft[1], verbose=0)
-    assert asked == [True, False]  # validation is as it was
+    training, validation = asked
+    assert (training["augment"], training["by_length"]) == (augment, by_length)
+    assert not validation["augment"]  # it is as it was
 
 
 def test_run_folder(builder, soft):
