@@ -20,7 +20,13 @@ _HOME = {
     "visualize": "",
 }
 # Extra of pyproject.toml that brings a package.
-_EXTRAS = {"pycocoevalcap": "eval", "ai_edge_litert": "edge"}
+_EXTRAS = {
+    "pycocoevalcap": "eval",
+    "ai_edge_litert": "edge",
+    "ai_edge_quantizer": "export",
+    "rapidfuzz": "export",
+    "tensorflow_serving": "export",
+}
 
 __all__ = sorted(_HOME)
 

@@ -67,11 +67,13 @@ def _say(message):
 
 def _print_result(result):
     for name, value in result.items():
-        if isinstance(value, list):
+        if isinstance(value, dict):
+            _print_result({f"{name}: {part}": each for part, each in value.items()})
+        elif isinstance(value, list):
             for row in value:
                 print("\t".join(str(field) for field in row.values()))
         else:
-            print(f"{name:28}{value:.4f}" if isinstance(value, float) else f"{name:28}{value}")
+            print(f"{name:40}{value:.4f}" if isinstance(value, float) else f"{name:40}{value}")
 
 
 # === Verbs: each takes the options and returns (result, exit status) ===
@@ -203,14 +205,45 @@ def caption(options):
 
 
 def export(options):
-    """Writes a run as one .tflite file."""
-    from sat_export import export_tflite
+    """Writes a run as one .tflite file, or as a SavedModel for TensorFlow Serving."""
     from sat_keras.run import load_run
     from sat_keras.run_config import RunConfig
 
     config = RunConfig.load(options.run)
-    size = export_tflite(load_run(options.run), options.out, options.quantize, config.dataset)
+    quantization = (options.quantize, options.quantize_decoder, options.photos)
+    if options.format == "saved-model":
+        from sat_export.saved_model import export_saved_model
+
+        if quantization != ("none", None, None):
+            raise InputError("a SavedModel is float32: leave the quantisation out")
+        folder = export_saved_model(load_run(options.run), options.out, **_search(options))
+        return {"folder": str(folder), **_search(options)}, DONE
+    from sat_export import export_tflite
+
+    if _search(options)["beam_width"] > 1:
+        raise InputError("a .tflite file takes its beam width when it captions: leave it out")
+    size = export_tflite(
+        load_run(options.run), options.out, *quantization, trained_on=config.dataset
+    )
     return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
+
+
+def verify(options):
+    """Compares an exported artefact with the run it came from, on real photos."""
+    from sat_export.verify import verify
+    from sat_keras.run import load_run
+    from sat_keras.run_config import RunConfig
+
+    options.dataset = RunConfig.load(options.run).dataset
+    captioner, builder = load_run(options.run), _records(options)
+    result = verify(
+        captioner, options.artefact, builder, options.split, options.limit, options.most_lost
+    )
+    if options.out:
+        with atomic_output(options.out) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+    status = DONE if result["passed"] else _fail(f"{options.artefact}: {result['why']}")
+    return result, status
 
 
 def report(options):
@@ -334,10 +367,36 @@ def _parser():
     verb.add_argument("--attention", metavar="DIR", help="write an attention picture a photo")
     _add_search(verb)
 
+    verb = _add_verb(verbs, verify)
+    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("artefact", metavar="FILE.tflite|FOLDER")
+    _add_places(verb)
+    verb.add_argument("--split", default="test", choices=_SPLITS)
+    verb.add_argument("--limit", type=_count, metavar="N", help="only so many photos")
+    verb.add_argument(
+        "--most-lost",
+        type=float,
+        default=0.05,
+        metavar="X",
+        help="share of CIDEr that a quantised file may lose (default: 0.05)",
+    )
+    verb.add_argument("--out", type=_file, metavar="FILE.json")
+
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")
-    verb.add_argument("--quantize", default="none", choices=("none", "float16", "dynamic"))
-    verb.add_argument("--out", required=True, type=_file, metavar="FILE.tflite")
+    verb.add_argument("--format", default="tflite", choices=("tflite", "saved-model"))
+    schemes = ("none", "float16", "dynamic", "int8", "int4")
+    verb.add_argument("--quantize", default="none", choices=schemes)
+    verb.add_argument(
+        "--quantize-decoder",
+        choices=("none", "float16", "dynamic", "int4"),
+        help="default: as --quantize has it",
+    )
+    verb.add_argument(
+        "--photos", metavar="DIR", help="int8 and int4 find their ranges on these; some like yours"
+    )
+    verb.add_argument("--out", required=True, metavar="FILE.tflite|FOLDER")
+    _add_search(verb)
     return parser
 
 

@@ -1,5 +1,5 @@
 """Takes a trained captioner out of the training world."""
 
-from sat_export.tflite import QUANTIZATIONS, export_tflite
+from sat_export.tflite import export_tflite
 
-__all__ = ["QUANTIZATIONS", "export_tflite"]
+__all__ = ["export_tflite"]

@@ -1,43 +1,49 @@
 import json
+import sys
 import tempfile
 import zipfile
 from importlib.metadata import version
+from pathlib import Path
 
 import tensorflow as tf
 
-from sat_edge.errors import check_choice
+from sat_edge.errors import InputError, check_choice
+from sat_edge.photo import open_photo, to_pixels
+from sat_export import quantization
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
-QUANTIZATIONS = ("none", "float16", "dynamic")
+_MOST_PHOTOS = 100  # that ranges are found on: more do not move them
 
 
-def export_tflite(captioner, path, quantize="none", trained_on=None):
+def export_tflite(
+    captioner, path, quantize="none", quantize_decoder=None, photos=None, trained_on=None
+):
     """Writes a captioner as one `.tflite` file with its vocabulary and settings inside.
 
     Args:
         captioner: `sat_keras.Captioner`.
         path: where to.
-        quantize: `"none"` for float32, `"float16"` for float16 weights, `"dynamic"` for int8
-            weights of the large products, which run on int8 too. Defaults to `"none"`.
+        quantize: str, a name of `quantization.SCHEMES`. Defaults to `"none"`: float32.
+        quantize_decoder: str. Another scheme for the decoder, of `quantization.DECODER_SCHEMES`.
+            Defaults to `None`: that of `quantize`.
+        photos: path of a folder of photos like those that the file will be used on, for the
+            scheme `int8`. Defaults to `None`.
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
     Returns:
         The file's size in bytes.
     Raises:
-        InputError: for an unknown scheme.
+        InputError: for an unknown scheme, or too few photos.
     """
-    check_choice("quantisation", quantize, QUANTIZATIONS)
-    module = CaptionerModule(captioner)
-    with tempfile.TemporaryDirectory() as saved_model:
-        tf.saved_model.save(module, saved_model, signatures=module.signatures())
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            saved_model, signature_keys=["caption", "encode", "step"]
-        )
-        if quantize != "none":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        model = converter.convert()
+    check_choice("quantisation", quantize, quantization.SCHEMES)
+    encoder, decoder = quantization.SCHEMES[quantize]
+    if quantize_decoder:
+        check_choice("quantisation", quantize_decoder, quantization.DECODER_SCHEMES)
+        decoder = quantize_decoder
+    images = _images(photos, captioner.encoder.image_size) if encoder == "int8" else None
+    model = quantization.quantize(
+        _convert(captioner), encoder, decoder, captioner.encoder.name, images
+    )
     settings = {
         "image_size": captioner.encoder.image_size,
         "resize": "stretch, bilinear, antialiased",
@@ -52,7 +58,7 @@ def export_tflite(captioner, path, quantize="none", trained_on=None):
         "attention_size": captioner.attention_size,
         "max_length": captioner.max_length,
         "vocabulary_size": len(captioner.vocabulary),
-        "quantization": quantize,
+        "quantization": {"encoder": encoder, "decoder": decoder},
         "trained_on": trained_on,
         "sat_keras": version("sat-keras"),
     }
@@ -63,3 +69,35 @@ def export_tflite(captioner, path, quantize="none", trained_on=None):
             inside.writestr("vocabulary.txt", "\n".join(captioner.vocabulary.words) + "\n")
             inside.writestr("captioner.json", json.dumps(settings, indent=2))
         return temporary.stat().st_size
+
+
+def _convert(captioner):
+    """A float32 file's bytes."""
+    module = CaptionerModule(captioner)
+    with tempfile.TemporaryDirectory() as saved_model:
+        tf.saved_model.save(module, saved_model, signatures=module.signatures())
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            saved_model, signature_keys=["caption", "encode", "step"]
+        )
+        return converter.convert()
+
+
+def _images(folder, size):
+    """Photos of a folder as arrays `(1, H, W, 3)`; those that cannot be read are named."""
+    if folder is None:
+        raise InputError("int8 finds its ranges on photos: name a folder of some like yours")
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder of photos")
+    images = []
+    for path in sorted(each for each in Path(folder).iterdir() if each.is_file()):
+        try:
+            images.append(to_pixels(open_photo(path), size)[None].astype("float32"))
+        except InputError as error:
+            print(f"left out: {error}", file=sys.stderr)
+        if len(images) == _MOST_PHOTOS:
+            break
+    if len(images) < quantization.FEWEST_PHOTOS:
+        raise InputError(
+            f"{folder}: {len(images)} photos that can be read; {quantization.FEWEST_PHOTOS} or more"
+        )
+    return images

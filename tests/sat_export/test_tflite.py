@@ -5,7 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
@@ -60,24 +62,104 @@ def test_signatures_share_their_weights(captioner, tflite_file):
     assert weights < tflite_file.stat().st_size < 1.6 * weights
 
 
-@pytest.mark.parametrize("scheme, at_most", [("float16", 0.75), ("dynamic", 0.6)])
-def test_quantised_files_are_smaller_and_say_nearly_the_same(
-    captioner, tflite_file, photos, tmp_path, scheme, at_most
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twenty photos to find ranges on, and two files that are none."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        coarse = Image.fromarray(rng.integers(0, 256, (3, 5, 3), dtype="uint8"))
+        coarse.resize((70, 40), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.png")
+    (folder / "07b.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("of the trip")
+    return folder
+
+
+# name: (options, the file's size beside float32's at most, least correlation of annotations)
+QUANTIZED = {
+    "float16": ({"quantize": "float16"}, 0.6, 0.99),
+    "dynamic": ({"quantize": "dynamic"}, 0.55, 0.9),
+    "int8": ({"quantize": "int8"}, 0.55, 0.85),
+    "int4": ({"quantize": "int4"}, 0.53, 0.85),
+    "float16 and int4": ({"quantize": "float16", "quantize_decoder": "int4"}, 0.6, 0.99),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantised_files_are_smaller_and_see_nearly_the_same(
+    captioner, tflite_file, photos, folder, tmp_path, name
 ):
-    path = tmp_path / f"{scheme}.tflite"
-    size = export_tflite(captioner, path, scheme)
+    options, at_most, correlation = QUANTIZED[name]
+    path = tmp_path / "captioner.tflite"
+    size = export_tflite(captioner, path, photos=folder, **options)
     assert size == path.stat().st_size < at_most * tflite_file.stat().st_size
     floating, quantised = Captioner(tflite_file), Captioner(path)
     for photo in photos:
         wanted = floating.encode(photo)["annotations"]
         found = quantised.encode(photo)["annotations"]
-        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.95
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > correlation
         assert quantised.caption(photo).words
+        assert quantised.caption(photo, beam_width=2).words
 
 
-def test_unknown_scheme(captioner, tmp_path):
-    with pytest.raises(InputError, match="unknown quantisation 'int3': choose one of"):
-        export_tflite(captioner, tmp_path / "x.tflite", "int3")
+def products(path):
+    """Of each product with weights: its operator, its weights' and its result's type."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    types = {value: name for name, value in vars(schema.TensorType).items()}
+    found = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            kind = kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
+            if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
+                tensors = (graph.tensors[i] for i in (operator.inputs[1], operator.outputs[0]))
+                found.add((kind, *(types[each.type] for each in tensors)))
+    return found
+
+
+def test_each_part_has_its_scheme(captioner, folder, tmp_path):
+    path = tmp_path / "captioner.tflite"
+    export_tflite(captioner, path, "int8", photos=folder)
+    assert products(path) == {
+        ("CONV_2D", "INT8", "INT8"),
+        ("DEPTHWISE_CONV_2D", "INT8", "INT8"),
+        ("FULLY_CONNECTED", "INT8", "FLOAT32"),
+        ("EMBEDDING_LOOKUP", "INT8", "FLOAT32"),
+    }
+    assert Captioner(path).settings["quantization"] == {"encoder": "int8", "decoder": "dynamic"}
+    export_tflite(captioner, path, "none", "int4")
+    assert products(path) == {
+        ("CONV_2D", "FLOAT32", "FLOAT32"),
+        ("DEPTHWISE_CONV_2D", "FLOAT32", "FLOAT32"),
+        ("FULLY_CONNECTED", "INT4", "FLOAT32"),
+        ("EMBEDDING_LOOKUP", "INT4", "FLOAT32"),
+    }
+
+
+def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsys):
+    export_tflite(captioner, tmp_path / "captioner.tflite", "int8", photos=folder)
+    said = capsys.readouterr().err
+    assert f"left out: {folder / '07b.jpg'}: the file is empty" in said
+    assert f"left out: {folder / 'notes.txt'}: not a picture" in said
+    for path in sorted(folder.iterdir())[:5]:
+        path.rename(tmp_path / path.name)
+    with pytest.raises(InputError, match=r"15 photos that can be read; 16 or more"):
+        export_tflite(captioner, tmp_path / "other.tflite", "int8", photos=folder)
+    assert not (tmp_path / "other.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"quantize": "int3"}, "unknown quantisation 'int3': choose one of"),
+        ({"quantize_decoder": "int8"}, "unknown quantisation 'int8': choose one of"),
+        ({"quantize": "int8"}, "int8 finds its ranges on photos: name a folder"),
+        ({"quantize": "int4", "photos": "nowhere"}, "nowhere: no such folder of photos"),
+    ],
+)
+def test_schemes_that_cannot_be(captioner, tmp_path, options, says):
+    with pytest.raises(InputError, match=says):
+        export_tflite(captioner, tmp_path / "x.tflite", **options)
 
 
 def test_full_disk_leaves_the_old_file(captioner, tflite_file, tmp_path):

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from sat_export import export_tflite
 from sat_keras import cli
 from sat_keras.run import load_run
 
@@ -65,7 +67,7 @@ def test_help_names_every_verb(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for verb in ("demo", "prepare", "train", "evaluate", "report", "caption", "export"):
+    for verb in ("demo", "prepare", "train", "evaluate", "report", "caption", "export", "verify"):
         assert verb in out
 
 
@@ -148,6 +150,35 @@ def test_evaluate_run_and_file_alike(trained, tmp_path, capsys):
     assert file["settings"]["file"]["trained_on"] == "flickr8k"
     assert run["versions"]["keras"] == keras.__version__
     assert run["settings"]["split"] == "train" and run["settings"]["beam_width"] == 1
+
+
+def test_verify(trained, tmp_path, capsys):
+    out = tmp_path / "verified.json"
+    arguments = ["verify", trained["run"], trained["tflite"], "--split=train", f"--out={out}"]
+    assert cli.main([*arguments, *trained["places"], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert (printed["same"], printed["photos"]) == (1.0, 4)
+    assert cli.main([*arguments, *trained["places"]]) == 0
+    assert re.search(r"contents: operators: WHILE +1\n", capsys.readouterr().out)
+
+
+def test_verify_ends_with_1_where_it_is_another(trained, make_captioner, tmp_path, capsys):
+    other = tmp_path / "other.tflite"
+    export_tflite(make_captioner(), other)
+    arguments = ["verify", trained["run"], other, "--split=train", *trained["places"]]
+    fails(capsys, arguments, "other.tflite: its vocabulary is not the captioner's")
+
+
+def test_export_for_serving(trained, tmp_path, capsys):
+    export = ["export", trained["run"], "--out", tmp_path / "model"]
+    fails(capsys, [*export, "--beam-width=2"], "takes its beam width when it captions")
+    export += ["--format=saved-model"]
+    fails(capsys, [*export, "--quantize=dynamic"], "a SavedModel is float32")
+    assert not list(tmp_path.iterdir())
+    assert cli.main([str(each) for each in [*export, "--beam-width=2", "--json"]]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["folder"])
+    assert (folder.name, (folder / "saved_model.pb").is_file()) == ("1", True)
 
 
 def test_report(trained, tmp_path, capsys):

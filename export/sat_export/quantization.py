@@ -1,0 +1,136 @@
+"""Encoder and decoder in fewer bits, each by its own scheme, in one file.
+
+    scheme     weights                        between layers
+    none       float32                        float32
+    float16    float16                        float32
+    dynamic    int8, a scale a row            float32; int8 inside a product, ranges as they come
+    int8       int8, a scale a channel        int8, in ranges that were found on photos
+    int4       int4, a scale 32 weights (a    float32; int8 inside a product, ranges as they come
+               row, if it is no multiple)
+
+The encoder takes all but `int4`, the decoder all but `int8`: its loop shows no ranges.
+"""
+
+import itertools
+import re
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+
+# What one name stands for: the encoder's scheme and the decoder's.
+SCHEMES = {
+    "none": ("none", "none"),
+    "float16": ("float16", "float16"),
+    "dynamic": ("dynamic", "dynamic"),
+    "int8": ("int8", "dynamic"),
+    "int4": ("int8", "int4"),
+}
+DECODER_SCHEMES = ("none", "float16", "dynamic", "int4")
+FEWEST_PHOTOS = 16  # that ranges are found on
+
+_Op = qtyping.TFLOperationName
+_PRODUCTS = (_Op.CONV_2D, _Op.DEPTHWISE_CONV_2D, _Op.FULLY_CONNECTED)
+
+
+def quantize(model, encoder, decoder, encoder_name, images=None):
+    """A float32 file's bytes to a quantised one's.
+
+    Args:
+        model: bytes of a `.tflite` with the signatures `caption`, `encode` and `step`.
+        encoder, decoder: str, schemes.
+        encoder_name: str, the name of the encoder's layer: its operators have it in theirs.
+        images: for the scheme `int8`, iterable of arrays `(1, H, W, 3)`, RGB 0..255.
+    Returns:
+        bytes.
+    """
+    if encoder == decoder == "none":
+        return model
+    model = _look_embeddings_up(model)
+    work = quantizer.Quantizer(model)
+    inside = rf"(^|.*[/;]){re.escape(encoder_name)}(_\d+)?/.*"
+    outside = rf"^(?!{inside})"
+    if encoder == "int8":
+        work.add_static_config(inside, _Op.ALL_SUPPORTED, 8, 8)
+    for operator in _PRODUCTS:
+        _add(work, inside, operator, encoder)
+        _add(work, outside, operator, decoder)
+    _add(work, outside, _Op.EMBEDDING_LOOKUP, decoder)
+    if decoder == "int4":
+        for name in _in_blocks(model):
+            work.add_dynamic_config(
+                rf"^{re.escape(name)}(;|$)",
+                _Op.FULLY_CONNECTED,
+                4,
+                qtyping.QuantGranularity.BLOCKWISE_32,
+            )
+    ranges = _find_ranges(work, model, images) if encoder == "int8" else None
+    return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+
+
+def _add(work, scope, operator, scheme):
+    if scheme == "float16":
+        work.add_weight_only_config(
+            scope, operator, 16, algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING
+        )
+    elif scheme == "dynamic" and operator != _Op.DEPTHWISE_CONV_2D:  # few weights, and slower
+        work.add_dynamic_config(scope, operator, 8)
+    elif scheme == "int4" and operator in (_Op.FULLY_CONNECTED, _Op.EMBEDDING_LOOKUP):
+        work.add_dynamic_config(scope, operator, 4)
+
+
+def _in_blocks(model):
+    """The results of products whose weights' rows are whole blocks."""
+    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    for graph in parsed.subgraphs:
+        for operator in graph.operators:
+            code = parsed.operatorCodes[operator.opcodeIndex].builtinCode
+            if code == schema.BuiltinOperator.FULLY_CONNECTED:
+                weights = graph.tensors[operator.inputs[1]]
+                if weights.shape[1] % 32 == 0:
+                    yield graph.tensors[operator.outputs[0]].name.decode()
+
+
+def _look_embeddings_up(model):
+    """The embedding's GATHER as EMBEDDING_LOOKUP, which takes a row of a quantised table; GATHER
+    would make all of it float32 again at every word."""
+    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    lookup = schema.OperatorCodeT()
+    lookup.builtinCode = lookup.deprecatedBuiltinCode = schema.BuiltinOperator.EMBEDDING_LOOKUP
+    lookup.version = 1
+    codes = [each.builtinCode for each in parsed.operatorCodes]
+    parsed.operatorCodes.append(lookup)
+    for graph in parsed.subgraphs:
+        for operator in graph.operators:
+            if codes[operator.opcodeIndex] == schema.BuiltinOperator.GATHER:
+                table, ids = operator.inputs
+                operator.opcodeIndex = len(codes)
+                operator.inputs = [ids, table]
+                operator.builtinOptionsType, operator.builtinOptions = 0, None
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(parsed.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _find_ranges(work, model, images):
+    """Least and most of every tensor of the encoder, in `encode` and in `caption`.
+
+    Only `encode` is run: what is inside a loop cannot be read from outside. `caption` begins with
+    the same operators in the same order.
+    """
+    ranges = work.calibrate({"encode": [{"image": each} for each in images]}, num_threads=1)
+    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    graphs = {each.name.decode(): each for each in parsed.subgraphs}
+    caption, encode = graphs["caption"], graphs["encode"]
+    for there, here in zip(caption.operators, encode.operators, strict=False):
+        if there.opcodeIndex != here.opcodeIndex:
+            break
+        for i, j in zip(_tensors(there), _tensors(here), strict=True):
+            found = ranges.get(encode.tensors[j].name.decode())
+            if found is not None:
+                ranges[caption.tensors[i].name.decode()] = found
+    return ranges
+
+
+def _tensors(operator):
+    return itertools.chain(operator.inputs, operator.outputs)

@@ -1,0 +1,159 @@
+"""Does an exported captioner say what the one it came from says, and what is in it?"""
+
+import io
+import itertools
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from rapidfuzz.distance import Levenshtein
+from tqdm import tqdm
+
+from sat_edge import Captioner as EdgeCaptioner
+from sat_edge.caption import Caption
+from sat_edge.errors import InputError
+from sat_edge.photo import open_photo, to_pixels
+from sat_keras import datasets
+from sat_keras.metrics import caption_scores
+
+_BATCH = 32
+# A float32 artefact is the same arithmetic in another order.
+SAME = 0.99  # share of captions that are the same
+CLOSE = 1e-3  # of attention, where the words are the same
+
+
+def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
+    """Captions real photos with both, and compares.
+
+    Args:
+        captioner: `sat_keras.Captioner`, the source.
+        path: the artefact: a `.tflite` file, or a SavedModel's folder.
+        builder: TFDS builder with its records made.
+        split: str. Defaults to `"test"`.
+        limit: int. Only so many photos. Defaults to `None`: all.
+        most_lost: float. The share of CIDEr that a quantised file may lose. Defaults to `0.05`.
+    Returns:
+        Dict: `passed` and, where it is false, `why`; `same`, the share of equal captions; of words
+        `edit_distance`, mean over captions; `BLEU-4`, `CIDEr` of the artefact and how far they are
+        from the source's; `log_prob_difference`, `attention_difference`, the largest of captions
+        that are equal; and of a file, `contents`.
+    Raises:
+        InputError: if the artefact cannot be read, or has another vocabulary.
+    """
+    path = Path(path)
+    found_by, words, search, exact = _load(path, captioner.encoder)
+    if words != captioner.vocabulary.words:
+        raise InputError(f"{path}: its vocabulary is not the captioner's; export it again")
+    total = builder.info.splits[split].num_examples
+    count = min(limit or total, total)
+    photos = itertools.islice(datasets.read_photos(builder, split), count)
+    found, wanted, references = [], [], []
+    with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
+        while batch := list(itertools.islice(photos, _BATCH)):
+            images = [open_photo(io.BytesIO(encoded), name) for name, encoded, _ in batch]
+            wanted += captioner.caption(images, **search)
+            found += found_by(images)
+            references += [record["captions"] for *_, record in batch]
+            progress.update(len(batch))
+
+    pairs = list(zip(found, wanted, strict=True))
+    equal = [(a, b) for a, b in pairs if a.words == b.words]
+    scores, source = (
+        caption_scores([each.text for each in captions], references) for captions in (found, wanted)
+    )
+    result = {
+        "photos": count,
+        "same": len(equal) / count,
+        "edit_distance": float(np.mean([Levenshtein.distance(a.words, b.words) for a, b in pairs])),
+        "log_prob_difference": max((abs(a.log_prob - b.log_prob) for a, b in equal), default=None),
+        "attention_difference": max(
+            (float(np.abs(a.attention - b.attention).max()) for a, b in equal), default=None
+        ),
+    }
+    for name in ("BLEU-4", "CIDEr"):
+        result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
+    why = _shortcomings(result, exact, source["CIDEr"], most_lost)
+    if path.is_file():
+        result["contents"] = contents(path, captioner.encoder.name)
+    return {"passed": not why, "why": "; ".join(why), **result}
+
+
+def _shortcomings(result, exact, cider, most_lost):
+    if not exact:
+        lost = -result["CIDEr_difference"] / max(cider, 1e-9)
+        return [f"{lost:.1%} of CIDEr lost"] if lost > most_lost else []
+    why = []
+    if result["same"] < SAME:
+        why.append(f"{result['same']:.1%} of captions are the same")
+    if (result["attention_difference"] or 0) > CLOSE:
+        why.append(f"attention differs by {result['attention_difference']:.1e}")
+    return why
+
+
+def _load(path, encoder):
+    """Of an artefact: images to `Caption`s, its words, its search, and whether it is float32."""
+    if not path.is_dir():
+        edge = EdgeCaptioner(path)
+        exact = set(edge.settings["quantization"].values()) == {"none"}
+        return lambda images: [edge.caption(each) for each in images], edge.vocabulary, {}, exact
+    try:
+        settings = json.loads((path / "assets.extra" / "captioner.json").read_text())
+        words = (path / "assets.extra" / "vocabulary.txt").read_text().splitlines()
+        served = tf.saved_model.load(path).signatures["tensor"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a captioner's SavedModel ({error})") from error
+
+    def captions(images):
+        pixels = np.stack([to_pixels(each, encoder.image_size) for each in images])
+        outputs = served(pixels=tf.constant(pixels, tf.float32))
+        columns = (outputs[name].numpy() for name in ("tokens", "attention", "log_prob"))
+        return [
+            Caption.from_decoder(words, *row, row[2], encoder.grid, encoder.regions)
+            for row in zip(*columns, strict=True)
+        ]
+
+    names = ("beam_width", "length_penalty", "no_repeat_ngram")
+    return captions, words, {name: settings[name] for name in names}, True
+
+
+def contents(path, encoder_name="encoder"):
+    """What a `.tflite` file is made of.
+
+    Returns:
+        Dict: `operators`, their number by kind, over all signatures; `weights`, bytes by type;
+        `components`, bytes of the encoder's weights, the embedding, the rest of the decoder's, what
+        is inside the zip, and all else (the graphs).
+    """
+    size = Path(path).stat().st_size
+    model = schema.ModelT.InitFromPackedBuf(Path(path).read_bytes(), 0)
+    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    types = {value: name for name, value in vars(schema.TensorType).items()}
+    operators = Counter(
+        kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        for graph in model.subgraphs
+        for operator in graph.operators
+    )
+    weights, components, counted = Counter(), Counter(), set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is None or tensor.buffer in counted:
+                continue
+            counted.add(tensor.buffer)  # signatures share their weights
+            weights[types[tensor.type]] += len(data)
+            name = tensor.name.decode()
+            part = "encoder" if encoder_name in name else "decoder"
+            components["embedding" if "/E_" in f"/{name}" else part] += len(data)
+    with zipfile.ZipFile(path) as inside:
+        components["vocabulary and settings"] = sum(each.file_size for each in inside.infolist())
+    components["graphs"] = size - sum(components.values())
+    return {
+        "bytes": size,
+        "operators": dict(operators.most_common()),
+        "weights": dict(weights.most_common()),
+        "components": dict(components),
+    }

@@ -1,0 +1,113 @@
+"""An artefact that says something else, or has other words, is found out."""
+
+import shutil
+import zipfile
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from sat_edge import Captioner, InputError
+from sat_export import export_tflite
+from sat_export.saved_model import export_saved_model
+from sat_export.verify import contents, verify
+from sat_keras import datasets
+
+
+@pytest.fixture(scope="module")
+def builder(make_flickr8k, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    official = make_flickr8k(folder / "flickr8k", photos=8, validation=3)
+    return datasets.build_records("flickr8k", folder / "records", official)
+
+
+def copy_with(path, model, inside):
+    """A file of another model with what is inside another."""
+    path.write_bytes(model)
+    with zipfile.ZipFile(inside) as source, zipfile.ZipFile(path, "a") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+
+
+def test_the_same_file(captioner, tflite_file, builder):
+    result = verify(captioner, tflite_file, builder, "train")
+    assert result["passed"] and result["why"] == ""
+    assert (result["same"], result["edit_distance"], result["photos"]) == (1.0, 0.0, 4)
+    assert result["CIDEr_difference"] == result["BLEU-4_difference"] == 0
+    assert result["attention_difference"] < 1e-3 and result["log_prob_difference"] < 1e-3
+
+
+def test_one_damaged_weight(captioner, tflite_file, builder, tmp_path):
+    model = schema.ModelT.InitFromPackedBuf(tflite_file.read_bytes(), 0)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.name.decode().endswith("L_o_1/MatMul"):
+                values = model.buffers[tensor.buffer].data.copy().view("float32")
+                values[-1] = 1e3
+                model.buffers[tensor.buffer].data = values.view("uint8")
+    builder_ = flatbuffers.Builder()
+    builder_.Finish(model.Pack(builder_), b"TFL3")
+    damaged = tmp_path / "damaged.tflite"
+    copy_with(damaged, bytes(builder_.Output()), tflite_file)
+    result = verify(captioner, damaged, builder, "train")
+    assert not result["passed"]
+    assert "of captions are the same" in result["why"]
+    assert result["edit_distance"] > 0
+
+
+def test_words_in_another_order(captioner, tflite_file, builder, tmp_path):
+    words = captioner.vocabulary.words
+    swapped = [*words[:4], words[5], words[4], *words[6:]]
+    path = tmp_path / "other.tflite"
+    shutil.copy(tflite_file, path)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as inside:
+        inside.writestr("vocabulary.txt", "\n".join(swapped) + "\n")
+    assert Captioner(path).vocabulary == swapped
+    with pytest.raises(InputError, match=r"other\.tflite: its vocabulary is not the captioner's"):
+        verify(captioner, path, builder, "train")
+
+
+def test_quantised_files_are_held_to_cider(captioner, builder, tmp_path):
+    path = tmp_path / "captioner.tflite"
+    export_tflite(captioner, path, "dynamic")
+    result = verify(captioner, path, builder, "train", most_lost=1.0)
+    assert result["passed"]
+    allowed = -result["CIDEr_difference"] - 1e-6
+    result = verify(captioner, path, builder, "train", most_lost=allowed)
+    assert not result["passed"] and "of CIDEr lost" in result["why"]
+
+
+def test_saved_model(captioner, builder, tmp_path):
+    directory = export_saved_model(captioner, tmp_path / "model", beam_width=2, length_penalty=0.5)
+    result = verify(captioner, directory, builder, "train", limit=3)
+    assert result["passed"] and (result["same"], result["photos"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize("kind", ["folder", "truncated", "foreign"])
+def test_artefacts_that_are_none(captioner, tflite_file, builder, tmp_path, kind):
+    path = tmp_path / "x.tflite"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "truncated":
+        copy_with(path, tflite_file.read_bytes()[:50_000], tflite_file)
+    else:
+        path.write_bytes(b"<html>" * 1000)
+    with pytest.raises(InputError, match=r"x\.tflite: "):
+        verify(captioner, path, builder, "train")
+
+
+def test_contents_are_the_whole_file(captioner, tflite_file):
+    found = contents(tflite_file)
+    assert found["bytes"] == tflite_file.stat().st_size == sum(found["components"].values())
+    # Of batch normalisation a bias stays; the converter adds small constants.
+    kept = [each for each in captioner.encoder.weights if each.ndim > 1 or "beta" in each.path]
+    all_weights = (kept, captioner.decoder.weights, captioner.decoder.embedding.weights)
+    encoder, decoder, embedding = (
+        4 * sum(int(np.prod(each.shape)) for each in weights) for weights in all_weights
+    )
+    assert found["components"]["embedding"] == pytest.approx(embedding, rel=0.01)
+    assert found["components"]["encoder"] == pytest.approx(encoder, rel=0.05)
+    assert found["components"]["decoder"] == pytest.approx(decoder - embedding, rel=0.2)
+    assert found["operators"]["WHILE"] == 1
+    assert found["weights"]["FLOAT32"] > 0.95 * sum(found["weights"].values())
