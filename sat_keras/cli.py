@@ -19,7 +19,7 @@ from sat_keras.memory import keep_freed_memory
 _SPLITS = ("train", "validation", "test")
 DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 
-DEMO_PICTURE = 4  # of the test split
+DEMO_PICTURE = 13  # of the test split
 
 
 def main(arguments=None):

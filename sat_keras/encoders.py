@@ -92,7 +92,8 @@ class Encoder(keras.Model):
     Attributes:
         grid: `(rows, columns)`.
         regions: float array `(L, 4)`: each location's part of the picture, (ymin, xmin, ymax,
-            xmax), 0..1.
+            xmax), the picture being 0..1. A grid's cells lie around the middle of what they see;
+            some networks' padding moves that by half a cell, and the outermost ones over the edge.
     Raises:
         InputError: for an unknown backbone, layer or weights file, with what there is instead.
     """
@@ -159,8 +160,10 @@ class Encoder(keras.Model):
     def regions(self):
         if self.patches:
             return _crop_regions(self.patches)
-        y, x = np.indices(self.grid).reshape(2, -1)  # (L,), (L,)
-        return np.stack([y, x, y + 1, x + 1], axis=1) / (*self.grid, *self.grid)
+        step, middle = _cells(self.get_layer(self.backbone).output, self.image_size)
+        places = np.indices(self.grid).reshape(2, -1).T  # (L, 2)
+        low = middle + (places - 0.5) * step  # (L, 2), pixels
+        return np.concatenate([low, low + step], axis=1) / (self.image_size * 2)
 
     def fine_tune(self, layer):
         """Lets this layer of a pretrained network learn, and those behind it.
@@ -210,6 +213,34 @@ mobilenet_v3_large = partial(Encoder, "mobilenet_v3_large")
 vgg16 = partial(Encoder, "vgg16")
 vgg19 = partial(Encoder, "vgg19")
 resnet50 = partial(Encoder, "resnet50")
+
+
+def _cells(output, image_size):
+    """From cell to cell of a grid, and the middle of what its first one sees: pixels (y, x).
+
+    Along one path from `output` to the picture: all of them move the middle alike.
+    """
+    if len(output.shape) < 4:  # no grid
+        return np.array(image_size), np.array(image_size) / 2
+    path = []
+    while not isinstance(layer := output._keras_history.operation, keras.layers.InputLayer):
+        path.append(layer)
+        output = layer.input[0] if isinstance(layer.input, list) else layer.input
+    step, middle = np.ones(2), np.full(2, 0.5)
+    for layer in reversed(path):
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            middle = middle - step * np.array(layer.padding)[:, 0]
+        window = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
+        if window is None:
+            continue
+        window, strides = np.array(window), np.array(layer.strides)
+        before = np.zeros(2)
+        if layer.padding == "same":
+            size = np.array(layer.input.shape[1:3])
+            before = ((np.ceil(size / strides) - 1) * strides + window - size).clip(0) // 2
+        middle = middle + step * ((window - 1) / 2 - before)
+        step = step * strides
+    return step, middle
 
 
 def _overlapping_crops(images, patches, size):

@@ -53,11 +53,13 @@ def overlay(image, weights, regions):
         weights: float array `(rows, columns)`.
         regions: float array `(L, 4)`, see `Caption`.
     """
-    heat, method = weights, Image.Resampling.BICUBIC
     if _overlap(regions):
-        heat, method = _crop_heat(weights, regions), Image.Resampling.NEAREST
+        heat, part, method = _crop_heat(weights, regions), None, Image.Resampling.NEAREST
+    else:
+        heat = np.pad(weights, 1, mode="edge")  # a grid may end before the photo does
+        part, method = _photo_in_cells(regions) + 1, Image.Resampling.BICUBIC
     heat = Image.fromarray((heat / heat.max()).astype("float32"))
-    heat = np.asarray(heat.resize(image.size, method)).clip(0, 1)[..., None]
+    heat = np.asarray(heat.resize(image.size, method, part)).clip(0, 1)[..., None]
     color = matplotlib.colormaps["inferno"](heat[..., 0])[..., :3] * 255  # (height, width, 3)
     lit = np.asarray(image) * (_DARKEST + (1 - _DARKEST) * heat)
     return (0.65 * lit + 0.35 * color * heat + 0.35 * lit * (1 - heat)).astype("uint8")
@@ -66,6 +68,13 @@ def overlay(image, weights, regions):
 def _overlap(regions):
     low, high = np.split(regions, 2, axis=1)  # (L, 2), (L, 2)
     return (high - low).prod(axis=1).sum() > 1.01  # a grid's cells are the picture, once
+
+
+def _photo_in_cells(regions):
+    """Where the photo lies on a grid, (left, upper, right, lower), one cell being 1."""
+    ymin, xmin, ymax, xmax = regions[0]
+    height, width = ymax - ymin, xmax - xmin
+    return np.array([-xmin / width, -ymin / height, (1 - xmin) / width, (1 - ymin) / height])
 
 
 def _crop_heat(weights, regions, pixels=64):

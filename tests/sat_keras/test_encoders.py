@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from sat_edge import InputError
@@ -69,12 +70,49 @@ def test_patches_are_crops_through_the_whole_network():
     np.testing.assert_allclose(encoder.regions[4], [0.25, 0.25, 0.75, 0.75])
 
 
-def test_regions_of_a_grid_are_its_cells():
-    encoder = encoders.mobilenet(alpha=0.25, image_size=(64, 96))
-    regions = encoder.regions
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mobilenet", {"layer": "conv_pw_5_relu", "image_size": (64, 96)}),
+        ("mobilenet", {"layer": "conv_pw_5_relu", "image_size": (65, 99)}),
+        ("mobilenet_v2", {"layer": "block_6_expand_relu", "image_size": (192, 160)}),
+        pytest.param(
+            "resnet50", {"layer": "conv1_relu", "image_size": (64, 96)}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_regions_lie_around_what_cells_see(name, options):
+    """Of a network whose kernels are all ones, a cell's gradient is symmetric about its middle."""
+    encoder = encoders.Encoder(name, **options)
+    for weight in encoder.weights:
+        if weight.name == "kernel":
+            weight.assign(np.ones(weight.shape) / np.prod(weight.shape[:3]))
+    rows, columns = encoder.grid
+    height, width = options["image_size"]
+    for row, column in [(rows // 2, columns // 2), (rows // 2, columns // 2 - 1)]:
+        images = tf.fill((1, height, width, 3), 140.0)  # above all normalisations' zero
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            cell = tf.reduce_sum(encoder(images)[0, row * columns + column])
+        seen = tape.gradient(cell, images)[0].numpy().sum(-1)  # (H, W)
+        seen /= seen.sum()
+        ymin, xmin, ymax, xmax = encoder.regions[row * columns + column]
+        assert seen.sum(1) @ (np.arange(height) + 0.5) == pytest.approx(height * (ymin + ymax) / 2)
+        assert seen.sum(0) @ (np.arange(width) + 0.5) == pytest.approx(width * (xmin + xmax) / 2)
+
+
+@pytest.mark.slow
+def test_even_padding_leaves_the_grid_where_it_is():
+    regions = encoders.vgg16(image_size=(32, 64)).regions
+    np.testing.assert_allclose(regions[0], [0, 0, 1 / 2, 1 / 4])
+    np.testing.assert_allclose(regions[-1], [1 / 2, 3 / 4, 1, 1])
+
+
+def test_regions_of_a_grid_are_a_cell_apart():
+    regions = encoders.mobilenet(alpha=0.25, image_size=(64, 96)).regions
     assert regions.shape == (6, 4)
-    np.testing.assert_allclose(regions[0], [0, 0, 1 / 2, 1 / 3])
-    np.testing.assert_allclose(regions[5], [1 / 2, 2 / 3, 1, 1])
+    np.testing.assert_allclose(regions[:, 2:] - regions[:, :2], [[1 / 2, 1 / 3]] * 6)
+    np.testing.assert_allclose(regions[5] - regions[0], [1 / 2, 2 / 3] * 2)
 
 
 @pytest.mark.slow

@@ -24,6 +24,20 @@ def test_light_falls_where_attention_is():
     assert upper_right.sum() > 3 * lower_left.sum()
 
 
+def test_grids_are_drawn_where_they_lie():
+    photo = Image.new("RGB", (80, 60), (120, 120, 120))
+    weights = np.zeros((3, 4))
+    weights[1, 2] = 1.0
+    y, x = np.indices((3, 4)).reshape(2, -1)
+    for shift in (0.0, 0.4, -0.4):
+        low = np.stack([(y + shift) / 3, (x + shift) / 4], axis=1)
+        found = overlay(photo, weights, np.hstack([low, low + np.array([1 / 3, 1 / 4])]))
+        light = found.astype(float).sum(-1) - found.sum(-1).min()
+        light /= light.sum()
+        centre = light.sum(1) @ (np.arange(60) + 0.5), light.sum(0) @ (np.arange(80) + 0.5)
+        np.testing.assert_allclose(centre, [20 * (1.5 + shift), 20 * (2.5 + shift)], atol=0.5)
+
+
 def test_crops_are_drawn_as_they_lie():
     photo = Image.new("RGB", (80, 40), (120, 120, 120))
     crops = np.array([[0, 0, 1, 0.5], [0, 0.25, 1, 0.75], [0, 0.5, 1, 1]])
