@@ -40,7 +40,7 @@ SYSTEMS = {
     "inject-every": {"attention": "none", "inject": "every"},
     "soft-additive": {},
     "soft-bilinear": {"scorer": "bilinear"},
-    # The same epochs, the first `SOFT_EPOCHS` of them soft.
+    # The same epochs, the first two thirds of them soft.
     "hard-additive": {"attention": "hard", "warm": True},
     "hard-bilinear": {"attention": "hard", "scorer": "bilinear", "warm": True},
     "hard-additive-cold": {"attention": "hard"},
@@ -68,7 +68,6 @@ BUDGETS = {
         "doubly_stochastic": 0.0,
     },
 }
-SOFT_EPOCHS = {"shapes": 3, "flickr8k": 2}
 COMPARED = 200  # photos, with the exported file
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 
@@ -82,11 +81,11 @@ def phases(name, budget, folder):
         settings["entropy"] = 0.002
     if not settings.pop("warm", False):
         return {"": settings}
-    soft_epochs = SOFT_EPOCHS[settings["dataset"]]
-    soft = {**settings, "attention": "soft", "entropy": 0.0, "epochs": soft_epochs}
+    epochs = settings["epochs"]
+    soft = {**settings, "attention": "soft", "entropy": 0.0, "epochs": epochs * 2 // 3}
     hard = {
         **settings,
-        "epochs": settings["epochs"] - soft_epochs,
+        "epochs": epochs - soft["epochs"],
         "learning_rate": settings["learning_rate"] / 3,
     }
     return {"soft": soft, "hard": hard}
