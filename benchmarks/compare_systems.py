@@ -18,11 +18,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from timing import median_seconds
 
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import open_photo
 from sat_export import export_tflite
+from sat_export.benchmark import median_seconds
 from sat_keras import datasets
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.evaluation import evaluate

@@ -11,8 +11,8 @@ import json
 
 import keras
 import tensorflow as tf
-from timing import median_seconds
 
+from sat_export.benchmark import median_seconds
 from sat_keras import Captioner, Vocabulary, encoders
 from sat_keras.memory import keep_freed_memory
 

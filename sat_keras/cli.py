@@ -246,6 +246,18 @@ def verify(options):
     return result, status
 
 
+def benchmark(options):
+    """Times a .tflite file: cold start, captions, memory, beside its plain encoder."""
+    from sat_export.benchmark import benchmark
+
+    captioner = None
+    if options.run:
+        from sat_keras.run import load_run
+
+        captioner = load_run(options.run)
+    return benchmark(options.file, options.photo, captioner), DONE
+
+
 def report(options):
     """Writes one HTML page about a run: scores, curves, captions with attention."""
     from sat_keras.report import write_report
@@ -381,6 +393,11 @@ def _parser():
         help="share of CIDEr that a quantised file may lose (default: 0.05)",
     )
     verb.add_argument("--out", type=_file, metavar="FILE.json")
+
+    verb = _add_verb(verbs, benchmark)
+    verb.add_argument("file", metavar="FILE.tflite")
+    verb.add_argument("photo", metavar="PHOTO")
+    verb.add_argument("--run", metavar="RUN", help="time the run that it came from too")
 
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")

@@ -67,7 +67,17 @@ def test_help_names_every_verb(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for verb in ("demo", "prepare", "train", "evaluate", "report", "caption", "export", "verify"):
+    for verb in (
+        "demo",
+        "prepare",
+        "train",
+        "evaluate",
+        "report",
+        "caption",
+        "export",
+        "verify",
+        "benchmark",
+    ):
         assert verb in out
 
 
@@ -168,6 +178,14 @@ def test_verify_ends_with_1_where_it_is_another(trained, make_captioner, tmp_pat
     export_tflite(make_captioner(), other)
     arguments = ["verify", trained["run"], other, "--split=train", *trained["places"]]
     fails(capsys, arguments, "other.tflite: its vocabulary is not the captioner's")
+
+
+def test_benchmark(trained, photo, capsys):
+    arguments = ["benchmark", trained["tflite"], photo, "--run", trained["run"], "--json"]
+    assert cli.main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["threads"]) == {"1", "2"} and found["keras_ms"] > 0
+    fails(capsys, ["benchmark", trained["tflite"], "nowhere.jpg"], "nowhere.jpg: no such file")
 
 
 def test_export_for_serving(trained, tmp_path, capsys):
