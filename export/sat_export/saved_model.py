@@ -167,8 +167,8 @@ def decode_photos(encoded, size):
         blank = tf.data.Dataset.from_tensors((tf.zeros((*size, 3)), False))
         return photos.concatenate(blank).take(1).get_single_element()
 
-    pixel_spec = tf.TensorSpec((*size, 3), tf.float32)
-    return tf.map_fn(decode_or_blank, encoded, (pixel_spec, tf.TensorSpec((), tf.bool)))
+    spec = (tf.TensorSpec((*size, 3), tf.float32), tf.TensorSpec((), tf.bool))
+    return tf.map_fn(decode_or_blank, encoded, fn_output_signature=spec)
 
 
 def _is_jpeg(one):

@@ -27,8 +27,10 @@ def test_a_request_in_an_environment_of_its_own(captioner, photos, tmp_path):
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     versions = [f"tensorflow=={version('tensorflow')}", "tensorflow-serving-api"]
-    subprocess.run([python, "-m", "pip", "install", "-q", *versions], check=True)
-    missing = subprocess.run([python, "-c", "import sat_keras"], capture_output=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", *versions], check=True, capture_output=True
+    )
+    missing = subprocess.run([python, "-c", "import sat_keras"], capture_output=True, cwd=tmp_path)
     assert missing.returncode == 1
     script = [python, TF_SERVING / "without_server.py", model, *paths]
     done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True)
