@@ -73,7 +73,7 @@ def _print_result(result):
             for row in value:
                 print("\t".join(str(field) for field in row.values()))
         else:
-            print(f"{name:40}{value:.4f}" if isinstance(value, float) else f"{name:40}{value}")
+            print(f"{name:44}{value:.4f}" if isinstance(value, float) else f"{name:44}{value}")
 
 
 # === Verbs: each takes the options and returns (result, exit status) ===

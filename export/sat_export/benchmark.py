@@ -9,13 +9,12 @@ import time
 import zipfile
 from pathlib import Path
 
-import flatbuffers
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from sat_edge import Captioner, open_photo, to_pixels
 from sat_edge.caption import START
 from sat_edge.errors import InputError
+from sat_export.flatbuffer import pack, parse
 
 THREADS = (1, 2)
 # A process of its own, as a device starts it: seconds to the first caption, and its most memory.
@@ -102,7 +101,7 @@ def plain_encoder(model):
     Raises:
         InputError: for a captioner without attention, whose memory holds no annotations.
     """
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    parsed = parse(model)
     signature = next(each for each in parsed.signatureDefs if each.signatureKey == b"encode")
     graph = parsed.subgraphs[signature.subgraphIndex]
     wanted = [each for each in signature.outputs if each.name == b"annotations"]
@@ -121,9 +120,7 @@ def plain_encoder(model):
         if i not in kept:
             buffer.data = None
     parsed.metadata, parsed.metadataBuffer = [], []
-    builder = flatbuffers.Builder()
-    builder.Finish(parsed.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(parsed)
 
 
 def _runner(model, pixels, threads):

@@ -14,9 +14,10 @@ The encoder takes all but `int4`, the decoder all but `int8`: its loop shows no 
 import itertools
 import re
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+
+from sat_export.flatbuffer import pack, parse
 
 # What one name stands for: the encoder's scheme and the decoder's.
 SCHEMES = {
@@ -81,7 +82,7 @@ def _add(work, scope, operator, scheme):
 
 def _in_blocks(model):
     """The results of products whose weights' rows are whole blocks."""
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    parsed = parse(model)
     for graph in parsed.subgraphs:
         for operator in graph.operators:
             code = parsed.operatorCodes[operator.opcodeIndex].builtinCode
@@ -94,7 +95,7 @@ def _in_blocks(model):
 def _look_embeddings_up(model):
     """The embedding's GATHER as EMBEDDING_LOOKUP, which takes a row of a quantised table; GATHER
     would make all of it float32 again at every word."""
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    parsed = parse(model)
     lookup = schema.OperatorCodeT()
     lookup.builtinCode = lookup.deprecatedBuiltinCode = schema.BuiltinOperator.EMBEDDING_LOOKUP
     lookup.version = 1
@@ -107,9 +108,7 @@ def _look_embeddings_up(model):
                 operator.opcodeIndex = len(codes)
                 operator.inputs = [ids, table]
                 operator.builtinOptionsType, operator.builtinOptions = 0, None
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(parsed.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(parsed)
 
 
 def _find_ranges(work, model, images):
@@ -119,7 +118,7 @@ def _find_ranges(work, model, images):
     the same operators in the same order.
     """
     ranges = work.calibrate({"encode": [{"image": each} for each in images]}, num_threads=1)
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    parsed = parse(model)
     graphs = {each.name.decode(): each for each in parsed.subgraphs}
     caption, encode = graphs["caption"], graphs["encode"]
     for there, here in zip(caption.operators, encode.operators, strict=False):

@@ -17,6 +17,7 @@ from sat_edge import Captioner as EdgeCaptioner
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo, to_pixels
+from sat_export.flatbuffer import name_of, parse
 from sat_keras import datasets
 from sat_keras.metrics import caption_scores
 
@@ -129,11 +130,9 @@ def contents(path, encoder_name="encoder"):
         is inside the zip, and all else (the graphs).
     """
     size = Path(path).stat().st_size
-    model = schema.ModelT.InitFromPackedBuf(Path(path).read_bytes(), 0)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    types = {value: name for name, value in vars(schema.TensorType).items()}
+    model = parse(Path(path).read_bytes())
     operators = Counter(
-        kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        name_of(schema.BuiltinOperator, model.operatorCodes[operator.opcodeIndex].builtinCode)
         for graph in model.subgraphs
         for operator in graph.operators
     )
@@ -144,7 +143,7 @@ def contents(path, encoder_name="encoder"):
             if data is None or tensor.buffer in counted:
                 continue
             counted.add(tensor.buffer)  # signatures share their weights
-            weights[types[tensor.type]] += len(data)
+            weights[name_of(schema.TensorType, tensor.type)] += len(data)
             name = tensor.name.decode()
             part = "encoder" if encoder_name in name else "decoder"
             components["embedding" if "/E_" in f"/{name}" else part] += len(data)

@@ -12,7 +12,7 @@ def annotate(model, pixels):
     return run(image=pixels[None].astype("float32"))
 
 
-@pytest.mark.parametrize("scheme", ["none", "dynamic"])
+@pytest.mark.parametrize("scheme", ["none", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_the_plain_encoder_is_the_file_s(captioner, photos, tmp_path, scheme):
     path = tmp_path / "captioner.tflite"
     export_tflite(captioner, path, scheme)
@@ -25,6 +25,7 @@ def test_the_plain_encoder_is_the_file_s(captioner, photos, tmp_path, scheme):
     assert len(encoder) < (4 if scheme == "none" else 2) * weights
 
 
+@pytest.mark.slow
 def test_a_benchmark(captioner, tflite_file, photos, tmp_path):
     photo = tmp_path / "photo.png"
     photos[0].save(photo)
@@ -46,6 +47,7 @@ def test_medians_of_functions_that_take_turns():
     assert set(found) == {"a", "b"} and all(each > 0 for each in found.values())
 
 
+@pytest.mark.slow
 def test_no_encoder_alone_without_attention(make_captioner, tmp_path):
     path = tmp_path / "captioner.tflite"
     export_tflite(make_captioner(attention="none", inject="first"), path)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
+from sat_export.flatbuffer import name_of, parse
 
 
 def operators(path):
@@ -85,7 +86,9 @@ QUANTIZED = {
 }
 
 
-@pytest.mark.parametrize("name", QUANTIZED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.slow] * (each != "int4")) for each in QUANTIZED]
+)
 def test_quantised_files_are_smaller_and_see_nearly_the_same(
     captioner, tflite_file, photos, folder, tmp_path, name
 ):
@@ -104,19 +107,19 @@ def test_quantised_files_are_smaller_and_see_nearly_the_same(
 
 def products(path):
     """Of each product with weights: its operator, its weights' and its result's type."""
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    types = {value: name for name, value in vars(schema.TensorType).items()}
+    model = parse(path.read_bytes())
     found = set()
     for graph in model.subgraphs:
         for operator in graph.operators:
-            kind = kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
+            code = model.operatorCodes[operator.opcodeIndex].builtinCode
+            kind = name_of(schema.BuiltinOperator, code)
             if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
                 tensors = (graph.tensors[i] for i in (operator.inputs[1], operator.outputs[0]))
-                found.add((kind, *(types[each.type] for each in tensors)))
+                found.add((kind, *(name_of(schema.TensorType, each.type) for each in tensors)))
     return found
 
 
+@pytest.mark.slow
 def test_each_part_has_its_scheme(captioner, folder, tmp_path):
     path = tmp_path / "captioner.tflite"
     export_tflite(captioner, path, "int8", photos=folder)
@@ -136,6 +139,7 @@ def test_each_part_has_its_scheme(captioner, folder, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsys):
     export_tflite(captioner, tmp_path / "captioner.tflite", "int8", photos=folder)
     said = capsys.readouterr().err

@@ -3,13 +3,12 @@
 import shutil
 import zipfile
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
+from sat_export.flatbuffer import pack, parse
 from sat_export.saved_model import export_saved_model
 from sat_export.verify import contents, verify
 from sat_keras import datasets
@@ -30,6 +29,7 @@ def copy_with(path, model, inside):
             target.writestr(name, source.read(name))
 
 
+@pytest.mark.slow
 def test_the_same_file(captioner, tflite_file, builder):
     result = verify(captioner, tflite_file, builder, "train")
     assert result["passed"] and result["why"] == ""
@@ -39,17 +39,15 @@ def test_the_same_file(captioner, tflite_file, builder):
 
 
 def test_one_damaged_weight(captioner, tflite_file, builder, tmp_path):
-    model = schema.ModelT.InitFromPackedBuf(tflite_file.read_bytes(), 0)
+    model = parse(tflite_file.read_bytes())
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             if tensor.name.decode().endswith("L_o_1/MatMul"):
                 values = model.buffers[tensor.buffer].data.copy().view("float32")
                 values[-1] = 1e3
                 model.buffers[tensor.buffer].data = values.view("uint8")
-    builder_ = flatbuffers.Builder()
-    builder_.Finish(model.Pack(builder_), b"TFL3")
     damaged = tmp_path / "damaged.tflite"
-    copy_with(damaged, bytes(builder_.Output()), tflite_file)
+    copy_with(damaged, pack(model), tflite_file)
     result = verify(captioner, damaged, builder, "train")
     assert not result["passed"]
     assert "of captions are the same" in result["why"]
@@ -68,6 +66,7 @@ def test_words_in_another_order(captioner, tflite_file, builder, tmp_path):
         verify(captioner, path, builder, "train")
 
 
+@pytest.mark.slow
 def test_quantised_files_are_held_to_cider(captioner, builder, tmp_path):
     path = tmp_path / "captioner.tflite"
     export_tflite(captioner, path, "dynamic")
@@ -78,6 +77,7 @@ def test_quantised_files_are_held_to_cider(captioner, builder, tmp_path):
     assert not result["passed"] and "of CIDEr lost" in result["why"]
 
 
+@pytest.mark.slow
 def test_saved_model(captioner, builder, tmp_path):
     directory = export_saved_model(captioner, tmp_path / "model", beam_width=2, length_penalty=0.5)
     result = verify(captioner, directory, builder, "train", limit=3)
@@ -111,3 +111,15 @@ def test_contents_are_the_whole_file(captioner, tflite_file):
     assert found["components"]["decoder"] == pytest.approx(decoder - embedding, rel=0.2)
     assert found["operators"]["WHILE"] == 1
     assert found["weights"]["FLOAT32"] > 0.95 * sum(found["weights"].values())
+
+
+@pytest.mark.slow
+def test_contents_of_a_quantised_file(captioner, tmp_path):
+    """Its weights lie behind the graphs."""
+    path = tmp_path / "captioner.tflite"
+    export_tflite(captioner, path, "dynamic")
+    found = contents(path)
+    weights = sum(int(np.prod(each.shape)) for each in captioner.weights if each.ndim > 1)
+    assert found["weights"]["INT8"] > 0.9 * weights
+    assert sum(found["components"].values()) == found["bytes"]
+    assert found["components"]["graphs"] < 0.5 * found["bytes"]

@@ -173,6 +173,7 @@ def test_verify(trained, tmp_path, capsys):
     assert re.search(r"contents: operators: WHILE +1\n", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_verify_ends_with_1_where_it_is_another(trained, make_captioner, tmp_path, capsys):
     other = tmp_path / "other.tflite"
     export_tflite(make_captioner(), other)
@@ -188,6 +189,7 @@ def test_benchmark(trained, photo, capsys):
     fails(capsys, ["benchmark", trained["tflite"], "nowhere.jpg"], "nowhere.jpg: no such file")
 
 
+@pytest.mark.slow
 def test_export_for_serving(trained, tmp_path, capsys):
     export = ["export", trained["run"], "--out", tmp_path / "model"]
     fails(capsys, [*export, "--beam-width=2"], "takes its beam width when it captions")
