@@ -162,6 +162,7 @@ def test_evaluate_run_and_file_alike(trained, tmp_path, capsys):
     assert run["settings"]["split"] == "train" and run["settings"]["beam_width"] == 1
 
 
+@pytest.mark.slow
 def test_verify(trained, tmp_path, capsys):
     out = tmp_path / "verified.json"
     arguments = ["verify", trained["run"], trained["tflite"], "--split=train", f"--out={out}"]
@@ -181,6 +182,7 @@ def test_verify_ends_with_1_where_it_is_another(trained, make_captioner, tmp_pat
     fails(capsys, arguments, "other.tflite: its vocabulary is not the captioner's")
 
 
+@pytest.mark.slow
 def test_benchmark(trained, photo, capsys):
     arguments = ["benchmark", trained["tflite"], photo, "--run", trained["run"], "--json"]
     assert cli.main(arguments) == 0

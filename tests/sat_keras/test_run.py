@@ -131,7 +131,7 @@ FINE_TUNED = {"train_encoder": True, "train_from": "conv_pw_10"}
         pytest.param({"augment": True}, True, True, marks=pytest.mark.slow),
         pytest.param(FINE_TUNED, False, True, marks=pytest.mark.slow),
         # Batch statistics would tell how much there is in a batch of short captions' pictures.
-        (FROM_NOTHING, False, False),
+        pytest.param(FROM_NOTHING, False, False, marks=pytest.mark.slow),
     ],
 )
 def test_training_batches(builder, soft, tmp_path, monkeypatch, settings, augment, by_length):
