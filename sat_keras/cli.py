@@ -220,8 +220,10 @@ def export(options):
         return {"folder": str(folder), **_search(options)}, DONE
     from sat_export import export_tflite
 
-    if _search(options)["beam_width"] > 1:
+    if options.beam_width > 1:
         raise InputError("a .tflite file takes its beam width when it captions: leave it out")
+    if Path(options.out).is_dir():
+        raise InputError(f"{options.out} is a folder: name a file")
     size = export_tflite(
         load_run(options.run), options.out, *quantization, trained_on=config.dataset
     )
@@ -356,8 +358,7 @@ def _parser():
     verb = _add_verb(verbs, evaluate)
     verb.add_argument("model", metavar="RUN|FILE.tflite")
     _add_dataset(verb)
-    verb.add_argument("--split", default="test", choices=_SPLITS)
-    verb.add_argument("--limit", type=_count, metavar="N", help="only the first N photos")
+    _add_split(verb)
     verb.add_argument(
         "--out",
         type=_file,
@@ -383,8 +384,7 @@ def _parser():
     verb.add_argument("run", metavar="RUN")
     verb.add_argument("artefact", metavar="FILE.tflite|FOLDER")
     _add_places(verb)
-    verb.add_argument("--split", default="test", choices=_SPLITS)
-    verb.add_argument("--limit", type=_count, metavar="N", help="only so many photos")
+    _add_split(verb)
     verb.add_argument(
         "--most-lost",
         type=float,
@@ -439,6 +439,11 @@ def _add_places(verb):
         default=os.environ.get("SAT_KERAS_CACHE", str(Path.home() / ".cache" / "sat_keras")),
         help="where records and annotations are kept (default: %(default)s)",
     )
+
+
+def _add_split(verb):
+    verb.add_argument("--split", default="test", choices=_SPLITS)
+    verb.add_argument("--limit", type=_count, metavar="N", help="only the first N photos")
 
 
 def _add_search(verb):

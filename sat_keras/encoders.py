@@ -140,11 +140,13 @@ class Encoder(keras.Model):
             features = ops.reshape(features, (patches**2, -1, features.shape[-1]))  # (n n, B, D)
             annotations = _with_places(ops.transpose(features, (1, 0, 2)), patches)
             rows = columns = patches
+            regions = _crop_regions(patches)
         else:
             features = network(pixels)  # (B, rows, columns, D) or (B, D)
             # Without a grid, (B, D), it is one of 1 x 1.
             *_, rows, columns, size = (1, 1, *features.shape[1:])
             annotations = Reshape((rows * columns, size), name="annotations")(features)
+            regions = _cell_regions(network, (rows, columns), image_size)
         kwargs.setdefault("name", "encoder")
         super().__init__(inputs=images, outputs=annotations, **kwargs)
 
@@ -155,15 +157,7 @@ class Encoder(keras.Model):
         self.image_size = (height, width)
         self.patches = patches
         self.grid = (rows, columns)
-
-    @property
-    def regions(self):
-        if self.patches:
-            return _crop_regions(self.patches)
-        step, middle = _cells(self.get_layer(self.backbone).output, self.image_size)
-        places = np.indices(self.grid).reshape(2, -1).T  # (L, 2)
-        low = middle + (places - 0.5) * step  # (L, 2), pixels
-        return np.concatenate([low, low + step], axis=1) / (self.image_size * 2)
+        self.regions = regions
 
     def fine_tune(self, layer):
         """Lets this layer of a pretrained network learn, and those behind it.
@@ -215,13 +209,21 @@ vgg19 = partial(Encoder, "vgg19")
 resnet50 = partial(Encoder, "resnet50")
 
 
-def _cells(output, image_size):
+def _cell_regions(network, grid, image_size):
+    """`(L, 4)`: a grid's cells, each around the middle of what it sees."""
+    if len(network.output.shape) < 4:  # no grid
+        return np.array([[0.0, 0.0, 1.0, 1.0]])
+    step, middle = _cells(network.output)
+    places = np.indices(grid).reshape(2, -1).T  # (L, 2)
+    low = middle + (places - 0.5) * step  # (L, 2), pixels
+    return np.concatenate([low, low + step], axis=1) / (*image_size, *image_size)
+
+
+def _cells(output):
     """From cell to cell of a grid, and the middle of what its first one sees: pixels (y, x).
 
     Along one path from `output` to the picture: all of them move the middle alike.
     """
-    if len(output.shape) < 4:  # no grid
-        return np.array(image_size), np.array(image_size) / 2
     path = []
     while not isinstance(layer := output._keras_history.operation, keras.layers.InputLayer):
         path.append(layer)

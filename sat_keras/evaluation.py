@@ -41,16 +41,9 @@ def evaluate(caption, builder, split, limit=None):
         the photo, with other data sets its file name.
     """
     captions, records = [], []
-    total = builder.info.splits[split].num_examples
-    count = min(limit or total, total)
-    photos = itertools.islice(datasets.read_photos(builder, split), count)
-    with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
-        while batch := list(itertools.islice(photos, _BATCH)):
-            captions += caption(
-                [open_photo(io.BytesIO(encoded), name) for name, encoded, _ in batch]
-            )
-            records += [record for _, _, record in batch]
-            progress.update(len(batch))
+    for photos, their_records in photo_batches(builder, split, limit):
+        captions += caption(photos)
+        records += their_records
     sentences = [each.text for each in captions]
     references = [each["captions"] for each in records]
     scores = caption_scores(sentences, references)
@@ -59,10 +52,27 @@ def evaluate(caption, builder, split, limit=None):
     scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)
     if "objects" in records[0]:
         scores |= _shapes_grounding(captions, records)
-    return {**scores, "photos": count}, [
+    return {**scores, "photos": len(records)}, [
         {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
         for record, each in zip(records, captions, strict=True)
     ]
+
+
+def photo_batches(builder, split, limit=None):
+    """A split's photos, a few at a time: lists of `PIL.Image.Image` and of their records.
+
+    Args:
+        builder, split, limit: see `evaluate`.
+    """
+    total = builder.info.splits[split].num_examples
+    count = min(limit or total, total)
+    photos = itertools.islice(datasets.read_photos(builder, split), count)
+    with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
+        while batch := list(itertools.islice(photos, _BATCH)):
+            names, encoded, records = zip(*batch, strict=True)
+            files = map(io.BytesIO, encoded)
+            yield [open_photo(*each) for each in zip(files, names, strict=True)], list(records)
+            progress.update(len(batch))
 
 
 def save_results(path, scores, captions, settings):

@@ -144,7 +144,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
 
     training = split_batches(
         "train",
-        by_length=not config.train_encoder or config.train_from is not None,
+        by_length=not config.train_encoder or bool(config.train_from),
         augment=config.augment,
         first_epoch=len(history),
     )

@@ -46,11 +46,11 @@ def benchmark(path, photo, captioner=None, repeats=30):
     Raises:
         InputError: if the file or the photo cannot be read.
     """
-    pixels = to_pixels(open_photo(photo), Captioner(path).image_size)
+    captioners = {threads: Captioner(path, threads) for threads in THREADS}
+    pixels = to_pixels(open_photo(photo), captioners[THREADS[0]].image_size)
     encoder = plain_encoder(Path(path).read_bytes())
     functions, tokens = {}, 0
-    for threads in THREADS:
-        edge = Captioner(path, threads)
+    for threads, edge in captioners.items():
         state, tokens = edge.encode(pixels), len(edge.caption(pixels).tokens)
         functions |= {
             f"{threads}/encoder_ms": _runner(encoder, pixels, threads),

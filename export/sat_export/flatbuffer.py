@@ -4,6 +4,11 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+_KINDS, _TYPES = (
+    {value: name for name, value in vars(enumeration).items()}
+    for enumeration in (schema.BuiltinOperator, schema.TensorType)
+)
+
 
 def parse(model):
     """Bytes of a file to `schema.ModelT`, all weights in their buffers."""
@@ -23,6 +28,14 @@ def pack(parsed):
     return bytes(builder.Output())
 
 
-def name_of(enumeration, value):
-    """Of a member of `schema.BuiltinOperator` or `schema.TensorType`."""
-    return next(name for name, each in vars(enumeration).items() if each == value)
+def operators(parsed):
+    """Of every operator of every graph: `(graph, operator, kind)`, kind as "CONV_2D"."""
+    kinds = [_KINDS[each.builtinCode] for each in parsed.operatorCodes]
+    for graph in parsed.subgraphs:
+        for operator in graph.operators:
+            yield graph, operator, kinds[operator.opcodeIndex]
+
+
+def type_of(tensor):
+    """Of a tensor's numbers, as "FLOAT32"."""
+    return _TYPES[tensor.type]

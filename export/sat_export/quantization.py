@@ -17,7 +17,7 @@ import re
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
-from sat_export.flatbuffer import pack, parse
+from sat_export.flatbuffer import operators, pack, parse
 
 # What one name stands for: the encoder's scheme and the decoder's.
 SCHEMES = {
@@ -47,8 +47,9 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
     """
     if encoder == decoder == "none":
         return model
-    model = _look_embeddings_up(model)
-    work = quantizer.Quantizer(model)
+    parsed = parse(model)
+    _look_embeddings_up(parsed)
+    work = quantizer.Quantizer(pack(parsed))
     inside = rf"(^|.*[/;]){re.escape(encoder_name)}(_\d+)?/.*"
     outside = rf"^(?!{inside})"
     if encoder == "int8":
@@ -58,14 +59,14 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
         _add(work, outside, operator, decoder)
     _add(work, outside, _Op.EMBEDDING_LOOKUP, decoder)
     if decoder == "int4":
-        for name in _in_blocks(model):
+        for name in _in_blocks(parsed):
             work.add_dynamic_config(
                 rf"^{re.escape(name)}(;|$)",
                 _Op.FULLY_CONNECTED,
                 4,
                 qtyping.QuantGranularity.BLOCKWISE_32,
             )
-    ranges = _find_ranges(work, model, images) if encoder == "int8" else None
+    ranges = _find_ranges(work, parsed, images) if encoder == "int8" else None
     return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
 
 
@@ -80,45 +81,35 @@ def _add(work, scope, operator, scheme):
         work.add_dynamic_config(scope, operator, 4)
 
 
-def _in_blocks(model):
+def _in_blocks(parsed):
     """The results of products whose weights' rows are whole blocks."""
-    parsed = parse(model)
-    for graph in parsed.subgraphs:
-        for operator in graph.operators:
-            code = parsed.operatorCodes[operator.opcodeIndex].builtinCode
-            if code == schema.BuiltinOperator.FULLY_CONNECTED:
-                weights = graph.tensors[operator.inputs[1]]
-                if weights.shape[1] % 32 == 0:
-                    yield graph.tensors[operator.outputs[0]].name.decode()
+    for graph, operator, kind in operators(parsed):
+        if kind == "FULLY_CONNECTED" and graph.tensors[operator.inputs[1]].shape[1] % 32 == 0:
+            yield graph.tensors[operator.outputs[0]].name.decode()
 
 
-def _look_embeddings_up(model):
-    """The embedding's GATHER as EMBEDDING_LOOKUP, which takes a row of a quantised table; GATHER
-    would make all of it float32 again at every word."""
-    parsed = parse(model)
+def _look_embeddings_up(parsed):
+    """Makes the embedding's GATHER an EMBEDDING_LOOKUP, which takes a row of a quantised table;
+    GATHER would make all of it float32 again at every word."""
     lookup = schema.OperatorCodeT()
     lookup.builtinCode = lookup.deprecatedBuiltinCode = schema.BuiltinOperator.EMBEDDING_LOOKUP
     lookup.version = 1
-    codes = [each.builtinCode for each in parsed.operatorCodes]
+    for _, operator, kind in list(operators(parsed)):
+        if kind == "GATHER":
+            table, ids = operator.inputs
+            operator.opcodeIndex = len(parsed.operatorCodes)
+            operator.inputs = [ids, table]
+            operator.builtinOptionsType, operator.builtinOptions = 0, None
     parsed.operatorCodes.append(lookup)
-    for graph in parsed.subgraphs:
-        for operator in graph.operators:
-            if codes[operator.opcodeIndex] == schema.BuiltinOperator.GATHER:
-                table, ids = operator.inputs
-                operator.opcodeIndex = len(codes)
-                operator.inputs = [ids, table]
-                operator.builtinOptionsType, operator.builtinOptions = 0, None
-    return pack(parsed)
 
 
-def _find_ranges(work, model, images):
+def _find_ranges(work, parsed, images):
     """Least and most of every tensor of the encoder, in `encode` and in `caption`.
 
     Only `encode` is run: what is inside a loop cannot be read from outside. `caption` begins with
     the same operators in the same order.
     """
     ranges = work.calibrate({"encode": [{"image": each} for each in images]}, num_threads=1)
-    parsed = parse(model)
     graphs = {each.name.decode(): each for each in parsed.subgraphs}
     caption, encode = graphs["caption"], graphs["encode"]
     for there, here in zip(caption.operators, encode.operators, strict=False):

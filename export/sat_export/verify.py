@@ -1,7 +1,5 @@
 """Does an exported captioner say what the one it came from says, and what is in it?"""
 
-import io
-import itertools
 import json
 import zipfile
 from collections import Counter
@@ -9,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 from rapidfuzz.distance import Levenshtein
-from tqdm import tqdm
 
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError
-from sat_edge.photo import open_photo, to_pixels
-from sat_export.flatbuffer import name_of, parse
-from sat_keras import datasets
+from sat_edge.photo import to_pixels
+from sat_export.flatbuffer import operators, parse, type_of
+from sat_keras.evaluation import photo_batches
 from sat_keras.metrics import caption_scores
 
-_BATCH = 32
 # A float32 artefact is the same arithmetic in another order.
 SAME = 0.99  # share of captions that are the same
 CLOSE = 1e-3  # of attention, where the words are the same
@@ -49,17 +44,11 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
     found_by, words, search, exact = _load(path, captioner.encoder)
     if words != captioner.vocabulary.words:
         raise InputError(f"{path}: its vocabulary is not the captioner's; export it again")
-    total = builder.info.splits[split].num_examples
-    count = min(limit or total, total)
-    photos = itertools.islice(datasets.read_photos(builder, split), count)
     found, wanted, references = [], [], []
-    with tqdm(total=count, desc=split, unit="photo", disable=None) as progress:
-        while batch := list(itertools.islice(photos, _BATCH)):
-            images = [open_photo(io.BytesIO(encoded), name) for name, encoded, _ in batch]
-            wanted += captioner.caption(images, **search)
-            found += found_by(images)
-            references += [record["captions"] for *_, record in batch]
-            progress.update(len(batch))
+    for photos, records in photo_batches(builder, split, limit):
+        wanted += captioner.caption(photos, **search)
+        found += found_by(photos)
+        references += [record["captions"] for record in records]
 
     pairs = list(zip(found, wanted, strict=True))
     equal = [(a, b) for a, b in pairs if a.words == b.words]
@@ -67,8 +56,8 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         caption_scores([each.text for each in captions], references) for captions in (found, wanted)
     )
     result = {
-        "photos": count,
-        "same": len(equal) / count,
+        "photos": len(pairs),
+        "same": len(equal) / len(pairs),
         "edit_distance": float(np.mean([Levenshtein.distance(a.words, b.words) for a, b in pairs])),
         "log_prob_difference": max((abs(a.log_prob - b.log_prob) for a, b in equal), default=None),
         "attention_difference": max(
@@ -131,11 +120,7 @@ def contents(path, encoder_name="encoder"):
     """
     size = Path(path).stat().st_size
     model = parse(Path(path).read_bytes())
-    operators = Counter(
-        name_of(schema.BuiltinOperator, model.operatorCodes[operator.opcodeIndex].builtinCode)
-        for graph in model.subgraphs
-        for operator in graph.operators
-    )
+    kinds = Counter(kind for _, _, kind in operators(model))
     weights, components, counted = Counter(), Counter(), set()
     for graph in model.subgraphs:
         for tensor in graph.tensors:
@@ -143,7 +128,7 @@ def contents(path, encoder_name="encoder"):
             if data is None or tensor.buffer in counted:
                 continue
             counted.add(tensor.buffer)  # signatures share their weights
-            weights[name_of(schema.TensorType, tensor.type)] += len(data)
+            weights[type_of(tensor)] += len(data)
             name = tensor.name.decode()
             part = "encoder" if encoder_name in name else "decoder"
             components["embedding" if "/E_" in f"/{name}" else part] += len(data)
@@ -152,7 +137,7 @@ def contents(path, encoder_name="encoder"):
     components["graphs"] = size - sum(components.values())
     return {
         "bytes": size,
-        "operators": dict(operators.most_common()),
+        "operators": dict(kinds.most_common()),
         "weights": dict(weights.most_common()),
         "components": dict(components),
     }

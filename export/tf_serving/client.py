@@ -61,6 +61,12 @@ def over_grpc(address, model, photos, timeout=60):
         return read_response(stub.Predict(predict_request(model, photos), timeout=timeout))
 
 
+def print_captions(photos, rows):
+    """A line a photo (its path), `rows` as above."""
+    for path, (caption, log_prob, ok) in zip(photos, rows, strict=True):
+        print(f"{path}\t{caption if ok else '(no photo that can be read)'}\t{log_prob:.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="+", metavar="PHOTO")
@@ -79,8 +85,7 @@ def main():
     except OSError as error:
         name = error.filename or options.rest
         sys.exit(f"{name}: {error.strerror or getattr(error, 'reason', error)}")
-    for path, (caption, log_prob, ok) in zip(options.photos, rows, strict=True):
-        print(f"{path}\t{caption if ok else '(no photo that can be read)'}\t{log_prob:.3f}")
+    print_captions(options.photos, rows)
     if not all(ok for _, _, ok in rows):
         sys.exit(1)
 

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import tensorflow as tf
-from client import predict_request, read_response
+from client import predict_request, print_captions, read_response
 from tensorflow_serving.apis import predict_pb2
 
 
@@ -39,9 +39,7 @@ def main():
     photos = [Path(each).read_bytes() for each in options.photos]
     request = predict_request("captioner", photos).SerializeToString()
     response = answer(tf.saved_model.load(options.model), request)
-    rows = read_response(predict_pb2.PredictResponse.FromString(response))
-    for path, (caption, log_prob, ok) in zip(options.photos, rows, strict=True):
-        print(f"{path}\t{caption if ok else '(no photo that can be read)'}\t{log_prob:.3f}")
+    print_captions(options.photos, read_response(predict_pb2.PredictResponse.FromString(response)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from sat_edge import InputError
 from sat_edge.photo import open_photo, to_pixels
-from sat_export.saved_model import decode_photos, export_saved_model
+from sat_export.saved_model import ServingModule, decode_photos, export_saved_model
 
 SIZE = (32, 64)
 
@@ -120,9 +120,8 @@ def test_pixels_in_any_number(captioner, served, sized):
         assert [each.decode() for each in found["captions"].numpy()] == wanted[:count]
 
 
-def test_words_are_spelt_as_on_the_device(vocabulary):
+def test_words_are_spelt_as_on_the_device():
     """The graph's rule against `sat_edge.Caption`'s is in the captions above; here its edges."""
-    from sat_export.saved_model import ServingModule
 
     class Speaker:
         variables = []

@@ -5,16 +5,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from sat_edge import Captioner, InputError
 from sat_export import export_tflite
-from sat_export.flatbuffer import name_of, parse
+from sat_export.flatbuffer import operators, parse, type_of
 
 
-def operators(path):
+def operator_names(path):
     return Counter(each["op_name"] for each in Interpreter(str(path))._get_ops_details())
 
 
@@ -38,7 +37,7 @@ def test_three_signatures_with_the_contract_s_shapes(tflite_file):
 
 
 def test_builtin_operators_and_static_shapes_only(tflite_file):
-    names = operators(tflite_file)
+    names = operator_names(tflite_file)
     assert names["WHILE"] == 1
     assert not [name for name in names if name.startswith("Flex") or name == "CUSTOM"]
     interpreter = Interpreter(str(tflite_file))
@@ -107,15 +106,11 @@ def test_quantised_files_are_smaller_and_see_nearly_the_same(
 
 def products(path):
     """Of each product with weights: its operator, its weights' and its result's type."""
-    model = parse(path.read_bytes())
     found = set()
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex].builtinCode
-            kind = name_of(schema.BuiltinOperator, code)
-            if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
-                tensors = (graph.tensors[i] for i in (operator.inputs[1], operator.outputs[0]))
-                found.add((kind, *(name_of(schema.TensorType, each.type) for each in tensors)))
+    for graph, operator, kind in operators(parse(path.read_bytes())):
+        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
+            tensors = (graph.tensors[i] for i in (operator.inputs[1], operator.outputs[0]))
+            found.add((kind, *map(type_of, tensors)))
     return found
 
 

@@ -293,6 +293,18 @@ def test_an_output_that_is_a_folder_is_refused_and_kept(trained, capsys):
     assert stop.value.code == 2
     assert "is a folder: name a file" in capsys.readouterr().err
     assert load_run(trained["run"])
+    export = ["export", trained["run"], "--out", trained["run"]]
+    fails(capsys, export, f"{trained['run']} is a folder: name a file")
+    assert load_run(trained["run"])
+
+
+def test_every_scheme_can_be_named():
+    from sat_export.quantization import DECODER_SCHEMES, SCHEMES
+
+    verbs = next(each for each in cli._parser()._actions if each.dest == "==SUPPRESS==").choices
+    choices = {each.dest: each.choices for each in verbs["export"]._actions}
+    assert choices["quantize"] == tuple(SCHEMES)
+    assert choices["quantize_decoder"] == DECODER_SCHEMES
 
 
 def test_a_preset_trains_in_phases_and_resumes(trained, monkeypatch, tmp_path, capsys):
