@@ -136,6 +136,51 @@ def test_every_problem_is_listed_with_its_line(photos, tmp_path, capsys):
     ]
 
 
+def test_twenty_faults_are_twenty_lines(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    good = [(f"{i:02d}.jpg", "A dog .", split) for i, split in enumerate(GIVEN)]
+    faults = [  # (row, how its line goes on)
+        (("gone.jpg", "A dog .", "train"), "there is no photo gone.jpg"),
+        (("00.JPEG", "A dog .", "train"), "there is no photo 00.JPEG"),
+        (("", "A dog .", "train"), "there is no photo "),
+        (("photos/00.jpg", "A dog .", "train"), "there is no photo photos/00.jpg"),
+        ((".", "A dog .", "train"), "there is no photo ."),
+        (("10.jpg", "", "train"), "10.jpg has an empty caption"),
+        (("11.jpg", "   ", "train"), "11.jpg has an empty caption"),
+        (("12.jpg", ".", "test"), "12.jpg has an empty caption"),
+        (("13.jpg", "A dog .", "training"), "split 'training' is none of"),
+        (("14.jpg", "A dog .", "Train"), "split 'Train' is none of"),
+        (("15.jpg", "A dog .", "dev"), "split 'dev' is none of"),
+        (("00.jpg", "A dog .", "test"), "00.jpg is in two splits"),
+        (("06.jpg", "A dog .", "train"), "06.jpg is in two splits"),
+        (("16.jpg", "A dog", " and a cat", "train"), "not 3 columns"),
+        (("17.jpg", "A dog ."), "not 3 columns"),
+        (("18.jpg",), "not 3 columns"),
+    ]
+    for i in range(24):
+        Image.new("RGB", (32, 24), (10 * i, 0, 0)).save(folder / f"{i:02d}.jpg")
+    write_csv(folder, [*good, *(row for row, _ in faults)], ("filename", "caption", "split"))
+    rows = (folder / "captions.csv").read_text()
+    wanted = [
+        f"{folder / 'captions.csv'}, line {len(good) + 2 + i}: {says}"
+        for i, (_, says) in enumerate(faults)
+    ]
+    whole = (folder / "20.jpg").read_bytes()
+    broken = {"20.jpg": b"", "21.jpg": b"A dog .", "22.jpg": whole[:200], "23.jpg": whole[20:]}
+    for name, content in broken.items():
+        (folder / name).write_bytes(content)
+        rows += f"{name},A dog .,train\n"
+        wanted.append(f"{folder / name}: ")
+    (folder / "captions.csv").write_text(rows)
+    with pytest.raises(InputError) as error:
+        datasets.build_records("folder", tmp_path / "records", folder)
+    found = str(error.value).splitlines()
+    assert len(found) == len(wanted) == 20
+    for start in wanted:
+        assert sum(line.startswith(start) for line in found) == 1, start
+
+
 @pytest.mark.parametrize(
     "name, text, says",
     [
