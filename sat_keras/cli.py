@@ -211,6 +211,10 @@ def export(options):
 
     config = RunConfig.load(options.run)
     quantization = (options.quantize, options.quantize_decoder, options.photos)
+    training = {"loss": options.qat_loss, "epochs": options.qat_epochs}
+    training = {name: value for name, value in training.items() if value}
+    if training and options.quantize != "qat":
+        raise InputError("--qat-loss and --qat-epochs are of --quantize qat: name it too")
     if options.format == "saved-model":
         from sat_export.saved_model import export_saved_model
 
@@ -225,7 +229,7 @@ def export(options):
     if Path(options.out).is_dir():
         raise InputError(f"{options.out} is a folder: name a file")
     size = export_tflite(
-        load_run(options.run), options.out, *quantization, trained_on=config.dataset
+        load_run(options.run), options.out, *quantization, trained_on=config.dataset, **training
     )
     return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
 
@@ -402,7 +406,7 @@ def _parser():
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")
     verb.add_argument("--format", default="tflite", choices=("tflite", "saved-model"))
-    schemes = ("none", "float16", "dynamic", "int8", "int4")
+    schemes = ("none", "float16", "dynamic", "int8", "qat", "int4")
     verb.add_argument("--quantize", default="none", choices=schemes)
     verb.add_argument(
         "--quantize-decoder",
@@ -410,8 +414,17 @@ def _parser():
         help="default: as --quantize has it",
     )
     verb.add_argument(
-        "--photos", metavar="DIR", help="int8 and int4 find their ranges on these; some like yours"
+        "--photos",
+        metavar="DIR",
+        help="some like yours: int8 and int4 find their ranges on them, qat trains on them",
     )
+    verb.add_argument(
+        "--qat-loss",
+        choices=("annotations", "words"),
+        help="what qat keeps: what the encoder says, or what is made of it too "
+        "(default: annotations)",
+    )
+    verb.add_argument("--qat-epochs", type=_count, metavar="N", help="default: 3")
     verb.add_argument("--out", required=True, metavar="FILE.tflite|FOLDER")
     _add_search(verb)
     return parser

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from sat_edge import Captioner, open_photo, to_pixels
 from sat_edge.caption import START
 from sat_edge.errors import InputError
-from sat_export.flatbuffer import pack, parse
+from sat_export.flatbuffer import drop_unused, origin, pack, parse
 
 THREADS = (1, 2)
 # A process of its own, as a device starts it: seconds to the first caption, and its most memory.
@@ -107,19 +107,12 @@ def plain_encoder(model):
     wanted = [each for each in signature.outputs if each.name == b"annotations"]
     if not wanted:
         raise InputError("no annotations in the file: an encoder alone can be had with attention")
-    needed, operators = {wanted[0].tensorIndex}, []
-    for operator in reversed(graph.operators):
-        if needed & set(operator.outputs):
-            needed |= set(operator.inputs)
-            operators.insert(0, operator)
-    graph.operators, graph.outputs = operators, [wanted[0].tensorIndex]
+    result = wanted[0].tensorIndex
+    graph.operators, graph.outputs = origin(graph, result), [result]
     signature.outputs, signature.subgraphIndex = wanted, 0
     parsed.subgraphs, parsed.signatureDefs = [graph], [signature]
-    kept = {graph.tensors[i].buffer for i in needed if i >= 0}
-    for i, buffer in enumerate(parsed.buffers):
-        if i not in kept:
-            buffer.data = None
     parsed.metadata, parsed.metadataBuffer = [], []
+    drop_unused(parsed)
     return pack(parsed)
 
 

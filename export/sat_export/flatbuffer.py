@@ -28,6 +28,29 @@ def pack(parsed):
     return bytes(builder.Output())
 
 
+def origin(graph, tensor):
+    """The operators of a graph that a tensor comes from, in their order."""
+    needed, found = {tensor}, []
+    for operator in reversed(graph.operators):
+        if needed & set(operator.outputs):
+            needed |= set(operator.inputs)
+            found.insert(0, operator)
+    return found
+
+
+def drop_unused(parsed):
+    """Empties the buffers of weights that no operator reads any more."""
+    used = {0, *(each.buffer for each in parsed.metadata or [])}
+    for graph in parsed.subgraphs:
+        ends = [*graph.inputs, *graph.outputs]
+        for operator in graph.operators:
+            ends += [*operator.inputs, *operator.outputs]
+        used |= {graph.tensors[i].buffer for i in ends if i >= 0}
+    for i, buffer in enumerate(parsed.buffers):
+        if i not in used:
+            buffer.data = None
+
+
 def operators(parsed):
     """Of every operator of every graph: `(graph, operator, kind)`, kind as "CONV_2D"."""
     kinds = [_KINDS[each.builtinCode] for each in parsed.operatorCodes]

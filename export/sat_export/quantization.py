@@ -5,19 +5,21 @@
     float16    float16                        float32
     dynamic    int8, a scale a row            float32; int8 inside a product, ranges as they come
     int8       int8, a scale a channel        int8, in ranges that were found on photos
+    qat        as int8, but trained with its weights and ranges rounded (quantization_aware)
     int4       int4, a scale 32 weights (a    float32; int8 inside a product, ranges as they come
                row, if it is no multiple)
 
-The encoder takes all but `int4`, the decoder all but `int8`: its loop shows no ranges.
+The encoder takes all but `int4`, the decoder all but `int8` and `qat`: its loop shows no ranges.
 """
 
+import copy
 import itertools
 import re
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
-from sat_export.flatbuffer import operators, pack, parse
+from sat_export.flatbuffer import drop_unused, operators, origin, pack, parse
 
 # What one name stands for: the encoder's scheme and the decoder's.
 SCHEMES = {
@@ -25,6 +27,7 @@ SCHEMES = {
     "float16": ("float16", "float16"),
     "dynamic": ("dynamic", "dynamic"),
     "int8": ("int8", "dynamic"),
+    "qat": ("qat", "dynamic"),
     "int4": ("int8", "int4"),
 }
 DECODER_SCHEMES = ("none", "float16", "dynamic", "int4")
@@ -41,7 +44,7 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
         model: bytes of a `.tflite` with the signatures `caption`, `encode` and `step`.
         encoder, decoder: str, schemes.
         encoder_name: str, the name of the encoder's layer: its operators have it in theirs.
-        images: for the scheme `int8`, iterable of arrays `(1, H, W, 3)`, RGB 0..255.
+        images: for the scheme `int8`, iterable of uint8 arrays `(H, W, 3)`.
     Returns:
         bytes.
     """
@@ -109,7 +112,8 @@ def _find_ranges(work, parsed, images):
     Only `encode` is run: what is inside a loop cannot be read from outside. `caption` begins with
     the same operators in the same order.
     """
-    ranges = work.calibrate({"encode": [{"image": each} for each in images]}, num_threads=1)
+    samples = [{"image": each[None].astype("float32")} for each in images]
+    ranges = work.calibrate({"encode": samples}, num_threads=1)
     graphs = {each.name.decode(): each for each in parsed.subgraphs}
     caption, encode = graphs["caption"], graphs["encode"]
     for there, here in zip(caption.operators, encode.operators, strict=False):
@@ -124,3 +128,41 @@ def _find_ranges(work, parsed, images):
 
 def _tensors(operator):
     return itertools.chain(operator.inputs, operator.outputs)
+
+
+def replace_encoder(model, encoder):
+    """A captioner file's bytes with another encoder in it.
+
+    Args:
+        model: bytes of a `.tflite` with the signatures `caption` and `encode`, which begin with the
+            same operators.
+        encoder: bytes of a `.tflite`, an image to what annotations are reshaped from.
+    """
+    parsed, other = parse(model), parse(encoder)
+    source = other.subgraphs[0]
+    codes, buffers = len(parsed.operatorCodes), len(parsed.buffers)
+    parsed.operatorCodes += other.operatorCodes
+    parsed.buffers += other.buffers
+    outputs = next(each for each in parsed.signatureDefs if each.signatureKey == b"encode").outputs
+    annotations = next(each.tensorIndex for each in outputs if each.name == b"annotations")
+    graphs = {each.name.decode(): each for each in parsed.subgraphs}
+    encode = graphs["encode"]
+    reshape = next(i for i, each in enumerate(encode.operators) if annotations in each.outputs)
+    for graph in (encode, graphs["caption"]):
+        result = graph.operators[reshape].inputs[0]
+        replaced = {id(each) for each in origin(graph, result)}
+        place = {-1: -1, source.inputs[0]: graph.inputs[0], source.outputs[0]: result}
+        for i, tensor in enumerate(source.tensors):
+            if i not in place:
+                place[i] = len(graph.tensors)
+                graph.tensors.append(copy.copy(tensor))
+                graph.tensors[-1].buffer += buffers
+        grafted = [copy.copy(each) for each in source.operators]
+        for operator in grafted:
+            operator.opcodeIndex += codes
+            operator.inputs = [place[i] for i in operator.inputs]
+            operator.outputs = [place[i] for i in operator.outputs]
+        kept = [each for each in graph.operators if id(each) not in replaced]
+        graph.operators = grafted + kept
+    drop_unused(parsed)
+    return pack(parsed)

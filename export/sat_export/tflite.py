@@ -5,19 +5,28 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_export import quantization
+from sat_export.quantization_aware import train_encoder
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
-_MOST_PHOTOS = 100  # that ranges are found on: more do not move them
+# Of a folder: more do not move ranges; an encoder learns more from more.
+_MOST_PHOTOS = {"int8": 100, "qat": 6000}
 
 
 def export_tflite(
-    captioner, path, quantize="none", quantize_decoder=None, photos=None, trained_on=None
+    captioner,
+    path,
+    quantize="none",
+    quantize_decoder=None,
+    photos=None,
+    trained_on=None,
+    **training,
 ):
     """Writes a captioner as one `.tflite` file with its vocabulary and settings inside.
 
@@ -28,8 +37,10 @@ def export_tflite(
         quantize_decoder: str. Another scheme for the decoder, of `quantization.DECODER_SCHEMES`.
             Defaults to `None`: that of `quantize`.
         photos: path of a folder of photos like those that the file will be used on, for the
-            scheme `int8`. Defaults to `None`.
+            encoder's schemes `int8` and `qat`. Defaults to `None`.
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
+        **training: `loss`, `epochs`, `learning_rate` of the scheme `qat`, see
+            `quantization_aware.train_encoder`.
     Returns:
         The file's size in bytes.
     Raises:
@@ -40,10 +51,16 @@ def export_tflite(
     if quantize_decoder:
         check_choice("quantisation", quantize_decoder, quantization.DECODER_SCHEMES)
         decoder = quantize_decoder
-    images = _images(photos, captioner.encoder.image_size) if encoder == "int8" else None
-    model = quantization.quantize(
-        _convert(captioner), encoder, decoder, captioner.encoder.name, images
-    )
+    images = None
+    if encoder in _MOST_PHOTOS:
+        images = _images(photos, captioner.encoder.image_size, _MOST_PHOTOS[encoder])
+    model = _convert(captioner)
+    if encoder == "qat":
+        learnt = train_encoder(captioner, np.stack(images), **training)
+        model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
+        model = quantization.replace_encoder(model, learnt)
+    else:
+        model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
     settings = {
         "image_size": captioner.encoder.image_size,
         "resize": "stretch, bilinear, antialiased",
@@ -82,19 +99,19 @@ def _convert(captioner):
         return converter.convert()
 
 
-def _images(folder, size):
-    """Photos of a folder as arrays `(1, H, W, 3)`; those that cannot be read are named."""
+def _images(folder, size, most):
+    """Photos of a folder as arrays `(H, W, 3)`; those that cannot be read are named."""
     if folder is None:
-        raise InputError("int8 finds its ranges on photos: name a folder of some like yours")
+        raise InputError("an int8 encoder is fitted to photos: name a folder of some like yours")
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder of photos")
     images = []
     for path in sorted(each for each in Path(folder).iterdir() if each.is_file()):
         try:
-            images.append(to_pixels(open_photo(path), size)[None].astype("float32"))
+            images.append(to_pixels(open_photo(path), size))
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
-        if len(images) == _MOST_PHOTOS:
+        if len(images) == most:
             break
     if len(images) < quantization.FEWEST_PHOTOS:
         raise InputError(

@@ -8,9 +8,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from sat_edge import Captioner, InputError
+from sat_edge import Captioner, InputError, to_pixels
 from sat_export import export_tflite
 from sat_export.flatbuffer import operators, parse, type_of
+from sat_export.quantization_aware import train_encoder
 
 
 def operator_names(path):
@@ -80,6 +81,8 @@ QUANTIZED = {
     "float16": ({"quantize": "float16"}, 0.6, 0.99),
     "dynamic": ({"quantize": "dynamic"}, 0.55, 0.9),
     "int8": ({"quantize": "int8"}, 0.55, 0.85),
+    "qat": ({"quantize": "qat", "epochs": 1}, 0.6, 0.85),
+    "qat by words": ({"quantize": "qat", "epochs": 1, "loss": "words"}, 0.6, 0.85),
     "int4": ({"quantize": "int4"}, 0.53, 0.85),
     "float16 and int4": ({"quantize": "float16", "quantize_decoder": "int4"}, 0.6, 0.99),
 }
@@ -135,6 +138,26 @@ def test_each_part_has_its_scheme(captioner, folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_training_for_int8_brings_the_encoder_closer(captioner, tflite_file, photos, folder):
+    """What TFMOT trained is what runs: the network in the file is int8, and learns."""
+    images = np.stack([to_pixels(each, captioner.encoder.image_size) for each in photos * 2])
+    wanted = captioner.encoder.predict(images.astype("float32"), verbose=0)  # (N, L, D)
+    errors = []
+    for epochs in (1, 20):
+        model = train_encoder(captioner, images, epochs=epochs, learning_rate=1e-3)
+        run = Interpreter(model_content=model).get_signature_runner()
+        found = [next(iter(run(image=each[None].astype("float32")).values())) for each in images]
+        errors.append(np.square(np.reshape(found, wanted.shape) - wanted).mean())
+    assert errors[1] < 0.7 * errors[0]
+    kinds = {
+        type_of(graph.tensors[operator.outputs[0]])
+        for graph, operator, kind in operators(parse(model))
+        if "CONV" in kind
+    }
+    assert kinds == {"INT8"}
+
+
+@pytest.mark.slow
 def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsys):
     export_tflite(captioner, tmp_path / "captioner.tflite", "int8", photos=folder)
     said = capsys.readouterr().err
@@ -152,13 +175,20 @@ def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsy
     [
         ({"quantize": "int3"}, "unknown quantisation 'int3': choose one of"),
         ({"quantize_decoder": "int8"}, "unknown quantisation 'int8': choose one of"),
-        ({"quantize": "int8"}, "int8 finds its ranges on photos: name a folder"),
+        ({"quantize": "int8"}, "an int8 encoder is fitted to photos: name a folder"),
+        ({"quantize": "qat"}, "an int8 encoder is fitted to photos: name a folder"),
         ({"quantize": "int4", "photos": "nowhere"}, "nowhere: no such folder of photos"),
     ],
 )
 def test_schemes_that_cannot_be(captioner, tmp_path, options, says):
     with pytest.raises(InputError, match=says):
         export_tflite(captioner, tmp_path / "x.tflite", **options)
+
+
+@pytest.mark.slow
+def test_patches_cannot_be_trained_for_int8(make_captioner, folder, tmp_path):
+    with pytest.raises(InputError, match="qat trains encoders of a grid, not of patches"):
+        export_tflite(make_captioner(patches=3), tmp_path / "x.tflite", "qat", photos=folder)
 
 
 def test_full_disk_leaves_the_old_file(captioner, tflite_file, tmp_path):
