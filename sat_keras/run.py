@@ -149,8 +149,7 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         first_epoch=len(history),
     )
     if not resume:
-        steps = config.epochs * int(training.cardinality())
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        schedule = _learning_rate(config, config.epochs * int(training.cardinality()))
         captioner.compile(keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm))
     captioner.fit(
         training,
@@ -166,6 +165,19 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         shuffle=False,  # the pipeline shuffles
     )
     return history
+
+
+def _learning_rate(config, steps):
+    """The schedule over all of a training's steps."""
+    cosine = keras.optimizers.schedules.CosineDecay
+    if not config.warmup:
+        return cosine(config.learning_rate, steps)
+    return cosine(
+        0.0,
+        max(1, steps - config.warmup),
+        warmup_target=config.learning_rate,
+        warmup_steps=config.warmup,
+    )
 
 
 def _load_source(config):

@@ -41,6 +41,7 @@ class RunConfig:
     batch_size: int = 64
     captions_per_photo: int = 1
     learning_rate: float = 4e-4  # Adam's, at first; falls to zero along a cosine
+    warmup: int = 0  # steps before that, in which it rises from zero
     clip_norm: float = 5.0
     augment: bool = False
     label_smoothing: float = 0.0
@@ -60,6 +61,8 @@ class RunConfig:
     def __post_init__(self):
         if self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}: name 1 or more")
+        if self.warmup < 0:
+            raise InputError(f"warmup is {self.warmup}: name 0 steps or more")
         if self.captions_per_photo < 1 or self.batch_size % self.captions_per_photo:
             raise InputError(
                 f"batch_size {self.batch_size} is no multiple of captions_per_photo "

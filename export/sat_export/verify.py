@@ -34,8 +34,8 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         most_lost: float. The share of CIDEr that a quantised file may lose. Defaults to `0.05`.
     Returns:
         Dict: `passed` and, where it is false, `why`; `same`, the share of equal captions; of words
-        `edit_distance`, mean over captions; `BLEU-4`, `CIDEr` of the artefact and how far they are
-        from the source's; `log_prob_difference`, `attention_difference`, the largest of captions
+        `edit_distance`, mean over captions; `BLEU-4`, `METEOR` (with Java), `CIDEr` of the artefact
+        and how far they are from the source's; `log_prob_difference`, `attention_difference`, the largest of captions
         that are equal; and of a file, `contents`.
     Raises:
         InputError: if the artefact cannot be read, or has another vocabulary.
@@ -64,7 +64,7 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
             (float(np.abs(a.attention - b.attention).max()) for a, b in equal), default=None
         ),
     }
-    for name in ("BLEU-4", "CIDEr"):
+    for name in (each for each in ("BLEU-4", "METEOR", "CIDEr") if each in scores):
         result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
     why = _shortcomings(result, exact, source["CIDEr"], most_lost)
     if path.is_file():

@@ -9,7 +9,7 @@ import pytest
 
 from sat_edge import InputError
 from sat_keras import datasets, run
-from sat_keras.run import load_run, train
+from sat_keras.run import _learning_rate, load_run, train
 from sat_keras.run_config import RunConfig
 
 CONFIG = RunConfig(
@@ -57,6 +57,7 @@ PHASES = {
         "train_encoder": True,
         "train_from": "conv_pw_10",
         "augment": True,
+        "warmup": 3,
         "captions_per_photo": 2,
         "batch_size": 4,
     },
@@ -275,6 +276,7 @@ def test_warm_start_that_does_not_fit(builder, soft, tmp_path, options, says):
     "options, says",
     [
         ({"epochs": 0}, "epochs is 0"),
+        ({"warmup": -1}, "warmup is -1"),
         ({"captions_per_photo": 3}, "batch_size 8 is no multiple of captions_per_photo 3"),
         ({"precision": "float8"}, "unknown precision 'float8'"),
         ({"self_critical": True, "captions_per_photo": 4}, "name warm_start"),
@@ -284,3 +286,14 @@ def test_warm_start_that_does_not_fit(builder, soft, tmp_path, options, says):
 def test_settings_that_cannot_be(options, says):
     with pytest.raises(InputError, match=says):
         RunConfig(**{**vars(CONFIG), **options})
+
+
+@pytest.mark.parametrize(
+    ("warmup", "wanted"),
+    [(0, {0: 2, 55: 1, 110: 0}), (10, {0: 0, 5: 1, 10: 2, 60: 1, 110: 0})],
+)
+def test_the_learning_rate_rises_and_falls_along_a_cosine(warmup, wanted):
+    config = RunConfig(dataset="flickr8k", learning_rate=2.0, warmup=warmup)
+    schedule = _learning_rate(config, 110)
+    found = {step: float(schedule(step)) for step in wanted}
+    assert found == pytest.approx(wanted, abs=1e-6)

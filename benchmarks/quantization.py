@@ -1,0 +1,88 @@
+"""Every scheme of quantisation on one run: what a file weighs, costs and still says.
+
+    python benchmarks/quantization.py RUN --photos PHOTOS --photo photo.jpg --out runs/quantized
+
+Exports the run by each scheme (a file that is there stays), compares its greedy captions of the test
+split with the run's, times it beside its own plain encoder, and writes `quantization.md` and `.json`.
+`--photos` names a folder of photos that are not of the test split.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from sat_export import export_tflite
+from sat_export.benchmark import benchmark
+from sat_export.verify import verify
+from sat_keras import datasets
+from sat_keras.files import atomic_output
+from sat_keras.memory import keep_freed_memory
+from sat_keras.run import load_run
+from sat_keras.run_config import RunConfig
+
+FILES = {
+    "none": {"quantize": "none"},
+    "float16": {"quantize": "float16"},
+    "dynamic": {"quantize": "dynamic"},
+    "int8": {"quantize": "int8"},
+    "qat": {"quantize": "qat"},
+    "int4": {"quantize": "int4"},
+    "qat, int4": {"quantize": "qat", "quantize_decoder": "int4"},
+}
+HEAD = (
+    "scheme | MB | zipped | caption, ms, 1 thread | 2 threads | encoder alone, ms | Keras, ms | "
+    "cold start, s | peak, MB | BLEU-4 | METEOR | CIDEr | CIDEr lost | same captions"
+)
+
+
+def measure(path, options, captioner, builder):
+    """One row of the table."""
+    found = verify(captioner, path, builder, limit=options.limit)
+    return {**benchmark(path, options.photo, captioner), **found}
+
+
+def markdown(rows):
+    lines = [HEAD, " | ".join("---" for _ in HEAD.split(" | "))]
+    for name, row in rows.items():
+        one, two = row["threads"]["1"], row["threads"]["2"]
+        lost = -row["CIDEr_difference"] / (row["CIDEr"] - row["CIDEr_difference"])
+        cells = [name, f"{row['bytes'] / 1e6:.2f}", f"{row['zipped_bytes'] / 1e6:.2f}"]
+        cells += [f"{each['caption_ms']:.1f}" for each in (one, two)]
+        cells += [f"{one['encoder_ms']:.1f}", f"{row['keras_ms']:.0f}"]
+        cells += [f"{row['cold_start_s']:.2f}", f"{row['peak_mb']:.0f}"]
+        # METEOR needs Java.
+        cells += [f"{100 * row[each]:.1f}" if each in row else "" for each in ("BLEU-4", "METEOR")]
+        cells += [f"{row['CIDEr']:.3f}", f"{lost:.1%}", f"{row['same']:.1%}"]
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--photos", required=True, type=Path)
+    parser.add_argument("--photo", required=True, type=Path, help="the one that is timed")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--cache", type=Path, help="default: the folder --out")
+    parser.add_argument("--limit", type=int, help="only the first N photos of the split")
+    parser.add_argument("--only", nargs="*", default=list(FILES), choices=FILES)
+    options = parser.parse_args()
+    keep_freed_memory()
+    dataset, captioner = RunConfig.load(options.run).dataset, load_run(options.run)
+    records = (options.cache or options.out) / "records"
+    builder = datasets.build_records(dataset, records, options.data_dir)
+    rows = {}
+    for name in options.only:
+        path = options.out / f"{name.replace(', ', '-')}.tflite"
+        if not path.exists():
+            export_tflite(captioner, path, photos=options.photos, trained_on=dataset, **FILES[name])
+        rows[name] = measure(path, options, captioner, builder)
+        print(markdown({name: rows[name]}), flush=True)
+    for name, text in {"json": json.dumps(rows, indent=2), "md": markdown(rows)}.items():
+        with atomic_output(options.out / f"quantization.{name}") as temporary:
+            temporary.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
