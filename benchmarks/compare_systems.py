@@ -28,7 +28,7 @@ from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.evaluation import evaluate
 from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
-from sat_keras.metrics import CiderD
+from sat_keras.metrics import CaptionReward
 from sat_keras.pipeline import batches
 from sat_keras.presets import DEMO
 from sat_keras.recipe import train_recipe
@@ -123,7 +123,7 @@ def training_step(run, builder, cache_dir):
     )
     sizes = (config.batch_size, config.captions_per_photo)
     batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))
-    captioner.cider = CiderD([[[4]], [[5]]])  # of any corpus: it is for the time alone
+    captioner.reward = CaptionReward([[[4]], [[5]]])  # of any corpus: it is for the time alone
     captioner.compile(keras.optimizers.Adam(global_clipnorm=config.clip_norm))
     step = tf.function(captioner.train_step)
     return lambda: step(batch)["loss"].numpy()

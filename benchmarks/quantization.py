@@ -2,8 +2,9 @@
 
     python benchmarks/quantization.py RUN --photos PHOTOS --photo photo.jpg --out runs/quantized
 
-Exports the run by each scheme (a file that is there stays), compares its greedy captions of the test
-split with the run's, times it beside its own plain encoder, and writes `quantization.md` and `.json`.
+Exports the run by each scheme (a file that is there stays), compares its greedy captions of the
+test split with the run's, times it beside its own plain encoder, and writes `quantization.md` and
+`.json`.
 `--photos` names a folder of photos that are not of the test split.
 """
 

@@ -93,10 +93,10 @@ class Captioner(keras.Model):
         samples: int. Hard attention's samples a caption. Defaults to `1`.
         scheduled_sampling: float. Share of words that are the model's own in place of the
             caption's, in training, see `decoding.mix_in_own_words`. Defaults to `0.0`.
-        self_critical: bool. Whether `fit` raises the CIDEr-D of drawn captions over the greedy
+        self_critical: bool. Whether `fit` raises the reward of drawn captions over the greedy
             one's in place of the likelihood: a second phase, for a captioner that can caption. Each
-            photo of a batch comes with all of its captions, and `captioner.cider` is set to a
-            `metrics.CiderD` of the training split's ids. Dropout, samples, regularisers and
+            photo of a batch comes with all of its captions, and `captioner.reward` is set to a
+            `metrics.CaptionReward` of the training split's ids. Dropout, samples, regularisers and
             scheduled sampling do nothing in it. Defaults to `False`.
         temperature: float. Of self-critical training's softmax. At 1, nearly every caption that a
             young captioner draws is far worse than its greedy one, and there is little to learn
@@ -180,7 +180,7 @@ class Captioner(keras.Model):
                 trainable=False,
                 dtype="float32",
             )
-        self.cider = None
+        self.reward = None
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
 
@@ -320,8 +320,10 @@ class Captioner(keras.Model):
     def _draw_captions(self, x, tokens):
         """Self-critical training's captions `(B, T)`, as many of each photo as it has references
         in `tokens`, and by how much each beats the greedy one `(B,)`."""
-        if self.cider is None:
-            raise InputError("self-critical training: set captioner.cider = CiderD(...) first")
+        if self.reward is None:
+            raise InputError(
+                "self-critical training: set captioner.reward = CaptionReward(...) first"
+            )
         annotations = self.encode(x)  # (B / C, L, D)
         captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
         memory, state = self.decoder.start(annotations)
@@ -342,7 +344,7 @@ class Captioner(keras.Model):
         return drawn[:, :longest], rewards - tf.repeat(baselines, captions_per_photo)
 
     def _rewards(self, drawn, own, references):
-        """CIDEr-D of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word, or
+        """Of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word, or
         captions would learn to stop in the middle."""
         drawn, own, references = (
             [row[row != PAD].tolist() for row in rows] for rows in (drawn, own, references)
@@ -350,7 +352,7 @@ class Captioner(keras.Model):
         each = len(references) // len(own)
         of_photos = [references[i : i + each] for i in range(0, len(references), each)]
         of_drawn = [of_photos[i // each] for i in range(len(drawn))]
-        scores = self.cider.score(drawn + own, of_drawn + of_photos).astype("float32")
+        scores = self.reward.score(drawn + own, of_drawn + of_photos).astype("float32")
         return scores[: len(drawn)], scores[len(drawn) :]
 
     def _self_critical_loss(self, x, drawn, advantages):

@@ -21,7 +21,7 @@ from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import SETTINGS, Captioner
 from sat_keras.encoders import Encoder
 from sat_keras.files import atomic_output
-from sat_keras.metrics import CiderD, cider
+from sat_keras.metrics import CaptionReward, cider
 from sat_keras.pipeline import batches
 from sat_keras.run_config import RunConfig
 from sat_keras.tokenizer import tokenize
@@ -129,7 +129,11 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
         config.save(run)
         captioner.vocabulary.save(run / VOCABULARY)
     if config.self_critical:
-        captioner.cider = CiderD(_caption_ids(captioner, caches["train"].records))
+        captioner.reward = CaptionReward(
+            _caption_ids(captioner, caches["train"].records),
+            config.reward_bleu,
+            config.reward_meteor,
+        )
 
     def split_batches(split, **options):
         return batches(

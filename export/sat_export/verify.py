@@ -35,8 +35,8 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
     Returns:
         Dict: `passed` and, where it is false, `why`; `same`, the share of equal captions; of words
         `edit_distance`, mean over captions; `BLEU-4`, `METEOR` (with Java), `CIDEr` of the artefact
-        and how far they are from the source's; `log_prob_difference`, `attention_difference`, the largest of captions
-        that are equal; and of a file, `contents`.
+        and how far they are from the source's; `log_prob_difference`, `attention_difference`, the
+        largest of captions that are equal; and of a file, `contents`.
     Raises:
         InputError: if the artefact cannot be read, or has another vocabulary.
     """

@@ -1,10 +1,20 @@
 """How good captions are. No TensorFlow here."""
 
 from sat_keras.metrics.bleu import bleu
+from sat_keras.metrics.caption_reward import CaptionReward
 from sat_keras.metrics.caption_scores import caption_scores
 from sat_keras.metrics.cider import CiderD, cider
 from sat_keras.metrics.grounding import grounding
 from sat_keras.metrics.meteor import meteor
 from sat_keras.metrics.rouge import rouge_l
 
-__all__ = ["CiderD", "bleu", "caption_scores", "cider", "grounding", "meteor", "rouge_l"]
+__all__ = [
+    "CaptionReward",
+    "CiderD",
+    "bleu",
+    "caption_scores",
+    "cider",
+    "grounding",
+    "meteor",
+    "rouge_l",
+]

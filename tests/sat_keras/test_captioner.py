@@ -358,11 +358,11 @@ def test_labels_are_smoothed_in_training_alone(vocabulary, batch):
 
 
 def self_critical(vocabulary, batch, **options):
-    from sat_keras.metrics import CiderD
+    from sat_keras.metrics import CaptionReward
 
     model = build(vocabulary, self_critical=True, **options)
     words = [row[row != 0].tolist() for row in batch[1][:, 1:]]
-    model.cider = CiderD([words[:2], words[1:3], [[9, 9], [8, 2]]])
+    model.reward = CaptionReward([words[:2], words[1:3], [[9, 9], [8, 2]]])
     return model
 
 
@@ -373,13 +373,13 @@ def test_self_critical_rewards(vocabulary, batch):
     own = np.array([[4, 6, 2, 0], [8, 9, 2, 0]])
     rewards, baselines = model._rewards(drawn, own, references)
     of_photos = [[[4, 5, 2], [4, 6, 7, 2]], [[8, 9, 2], [5, 5, 5, 2]]]
-    wanted = model.cider.score(
+    wanted = model.reward.score(
         [[4, 5, 2], [4, 4, 4], [8, 9, 2], [6, 2]],
         [of_photos[0], of_photos[0], of_photos[1], of_photos[1]],
     )
     np.testing.assert_allclose(rewards, wanted, rtol=1e-6)
     np.testing.assert_allclose(
-        baselines, model.cider.score([[4, 6, 2], [8, 9, 2]], of_photos), rtol=1e-6
+        baselines, model.reward.score([[4, 6, 2], [8, 9, 2]], of_photos), rtol=1e-6
     )
 
 
@@ -446,7 +446,7 @@ def test_self_critical_training_raises_the_reward(vocabulary, batch):
 def test_self_critical_training_needs_its_reward(vocabulary, batch):
     model = build(vocabulary, self_critical=True)
     model.compile(adam())
-    with pytest.raises(InputError, match="set captioner.cider"):
+    with pytest.raises(InputError, match="set captioner.reward"):
         model.train_step(tuple(tf.constant(each) for each in batch))
 
 

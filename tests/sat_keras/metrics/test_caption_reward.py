@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from sat_keras.metrics import CaptionReward, CiderD, bleu
+from sat_keras.metrics.caption_reward import sentence_bleu, sentence_meteor
+
+REFERENCES = [
+    "a brown dog runs through the deep snow".split(),
+    "the dog is running in snow".split(),
+]
+
+
+def test_meteor_by_hand():
+    candidate = "a dog runs through the snow with a ball".split()
+    # a | dog runs through the | snow: 6 matches, 3 chunks.
+    precision, recall = 6 / 9, 6 / 8
+    mean = precision * recall / (0.85 * precision + 0.15 * recall)
+    wanted = mean * (1 - 0.6 * (3 / 6) ** 0.2)
+    assert sentence_meteor(candidate, REFERENCES) == pytest.approx(wanted)
+    assert sentence_meteor(REFERENCES[1], REFERENCES) == pytest.approx(1 - 0.6 * (1 / 6) ** 0.2)
+    assert sentence_meteor("two cats".split(), REFERENCES) == sentence_meteor([], REFERENCES) == 0
+
+
+def test_words_match_once():
+    found = sentence_meteor("dog dog dog".split(), [["dog"]])
+    assert found == pytest.approx((1 / 3) / (0.85 / 3 + 0.15) * (1 - 0.6))
+
+
+def test_a_repeated_word_goes_on_where_the_last_one_was():
+    # The second "the" is the one before "snow": one chunk, though the first is nearer the start.
+    found = sentence_meteor("on the snow".split(), ["the dog on the snow".split()])
+    mean = 0.6 / (0.85 + 0.15 * 0.6)
+    assert found == pytest.approx(mean * (1 - 0.6 * (1 / 3) ** 0.2))
+
+
+def test_bleu_by_hand():
+    # Of n = 1..4 match 6 of 6, 4 of 5, 1 of 4, 0 of 3; the nearest reference is as long.
+    candidate = "the dog runs through deep snow".split()
+    wanted = (6 / 6 * 5 / 6 * 2 / 5 * 1 / 4) ** (1 / 4)
+    assert sentence_bleu(candidate, REFERENCES) == pytest.approx(wanted)
+
+
+def test_without_smoothing_it_is_the_corpus_bleu():
+    """Where every n-gram matches, smoothing changes nothing; a short caption pays for it."""
+    candidate = REFERENCES[0][:5]
+    wanted = bleu([candidate], [REFERENCES])["BLEU-4"]
+    assert sentence_bleu(candidate, REFERENCES) == pytest.approx(wanted, rel=1e-6)
+    assert wanted == pytest.approx(math.exp(1 - 6 / 5), rel=1e-6)
+    assert sentence_bleu([], REFERENCES) == sentence_bleu(["cat"], REFERENCES) == 0
+
+
+def test_a_reward_is_the_weighted_sum():
+    corpus = [REFERENCES, [["a", "cat"], ["the", "cat", "sits"]]]
+    candidates = [REFERENCES[0][:5], ["the", "dog", "sits"]]
+    found = CaptionReward(corpus, bleu=2.0, meteor=3.0).score(candidates, corpus)
+    for i, (candidate, references) in enumerate(zip(candidates, corpus, strict=True)):
+        wanted = CiderD(corpus).score([candidate], [references])[0]
+        wanted += 2 * sentence_bleu(candidate, references)
+        wanted += 3 * sentence_meteor(candidate, references)
+        assert found[i] == pytest.approx(wanted)
+    alone = CaptionReward(corpus).score(candidates, corpus)
+    np.testing.assert_array_equal(alone, CiderD(corpus).score(candidates, corpus))
