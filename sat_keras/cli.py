@@ -211,15 +211,17 @@ def export(options):
 
     config = RunConfig.load(options.run)
     quantization = (options.quantize, options.quantize_decoder, options.photos)
-    training = {"loss": options.qat_loss, "epochs": options.qat_epochs}
-    training = {name: value for name, value in training.items() if value}
+    training = _named(loss=options.qat_loss, epochs=options.qat_epochs)
+    compression = _named(
+        sparsity=options.sparsity, pattern=options.pattern, clusters=options.clusters
+    )
     if training and options.quantize != "qat":
         raise InputError("--qat-loss and --qat-epochs are of --quantize qat: name it too")
     if options.format == "saved-model":
         from sat_export.saved_model import export_saved_model
 
-        if quantization != ("none", None, None):
-            raise InputError("a SavedModel is float32: leave the quantisation out")
+        if quantization != ("none", None, None) or compression:
+            raise InputError("a SavedModel is float32: leave quantisation and compression out")
         folder = export_saved_model(load_run(options.run), options.out, **_search(options))
         return {"folder": str(folder), **_search(options)}, DONE
     from sat_export import export_tflite
@@ -229,7 +231,12 @@ def export(options):
     if Path(options.out).is_dir():
         raise InputError(f"{options.out} is a folder: name a file")
     size = export_tflite(
-        load_run(options.run), options.out, *quantization, trained_on=config.dataset, **training
+        load_run(options.run),
+        options.out,
+        *quantization,
+        trained_on=config.dataset,
+        compression=compression or None,
+        **training,
     )
     return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
 
@@ -317,6 +324,11 @@ def _made_with(model):
 def _search(options):
     names = ("beam_width", "length_penalty", "no_repeat_ngram")
     return {name: getattr(options, name) for name in names}
+
+
+def _named(**settings):
+    """Those that the command line names."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _verbosity():
@@ -416,7 +428,7 @@ def _parser():
     verb.add_argument(
         "--photos",
         metavar="DIR",
-        help="some like yours: int8 and int4 find their ranges on them, qat trains on them",
+        help="some like yours: int8 and int4 find their ranges on them, the others learn on them",
     )
     verb.add_argument(
         "--qat-loss",
@@ -425,6 +437,9 @@ def _parser():
         "(default: annotations)",
     )
     verb.add_argument("--qat-epochs", type=_count, metavar="N", help="default: 3")
+    verb.add_argument("--sparsity", type=float, metavar="X", help="share of weights made zero")
+    verb.add_argument("--pattern", choices=("any", "2:4"), help="where zeros are (default: any)")
+    verb.add_argument("--clusters", type=_count, metavar="N", help="different weights of a kernel")
     verb.add_argument("--out", required=True, metavar="FILE.tflite|FOLDER")
     _add_search(verb)
     return parser

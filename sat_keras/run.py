@@ -131,7 +131,6 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     if config.self_critical:
         captioner.reward = CaptionReward(
             _caption_ids(captioner, caches["train"].records),
-            config.reward_bleu,
             config.reward_meteor,
         )
 

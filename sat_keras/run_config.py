@@ -52,8 +52,7 @@ class RunConfig:
     scheduled_sampling: float = 0.0
     self_critical: bool = False
     temperature: float = 0.4  # of self-critical training
-    reward_bleu: float = 0.0  # what is added to CIDEr-D, see `CaptionReward`
-    reward_meteor: float = 0.0
+    reward_meteor: float = 0.0  # what METEOR adds to it, see `CaptionReward`
     warm_start: str | None = None  # a run folder: its vocabulary and weights are where this begins
     min_count: int = 4
     max_length: int = 20

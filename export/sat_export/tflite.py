@@ -11,12 +11,13 @@ import tensorflow as tf
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_export import quantization
+from sat_export.compression import compress
 from sat_export.quantization_aware import train_encoder
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
-# Of a folder: more do not move ranges; an encoder learns more from more.
-_MOST_PHOTOS = {"int8": 100, "qat": 6000}
+_MOST_RANGES = 100  # photos of a folder that ranges are found on: more do not move them
+_MOST = 6000  # that are learnt from
 
 
 def export_tflite(
@@ -26,6 +27,7 @@ def export_tflite(
     quantize_decoder=None,
     photos=None,
     trained_on=None,
+    compression=None,
     **training,
 ):
     """Writes a captioner as one `.tflite` file with its vocabulary and settings inside.
@@ -37,8 +39,10 @@ def export_tflite(
         quantize_decoder: str. Another scheme for the decoder, of `quantization.DECODER_SCHEMES`.
             Defaults to `None`: that of `quantize`.
         photos: path of a folder of photos like those that the file will be used on, for the
-            encoder's schemes `int8` and `qat`. Defaults to `None`.
+            encoder's schemes `int8` and `qat` and for `compression`. Defaults to `None`.
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
+        compression: dict of options of `compression.compress`: the captioner is pruned, clustered
+            or both before. Defaults to `None`: neither.
         **training: `loss`, `epochs`, `learning_rate` of the scheme `qat`, see
             `quantization_aware.train_encoder`.
     Returns:
@@ -51,15 +55,18 @@ def export_tflite(
     if quantize_decoder:
         check_choice("quantisation", quantize_decoder, quantization.DECODER_SCHEMES)
         decoder = quantize_decoder
-    images = None
-    if encoder in _MOST_PHOTOS:
-        images = _images(photos, captioner.encoder.image_size, _MOST_PHOTOS[encoder])
+    learns = encoder == "qat" or compression
+    if learns or encoder == "int8":
+        images = _images(photos, captioner.encoder.image_size, _MOST if learns else _MOST_RANGES)
+    if compression:
+        captioner = compress(captioner, np.stack(images), **compression)
     model = _convert(captioner)
     if encoder == "qat":
         learnt = train_encoder(captioner, np.stack(images), **training)
         model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
         model = quantization.replace_encoder(model, learnt)
     else:
+        images = images[:_MOST_RANGES] if encoder == "int8" else None
         model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
     settings = {
         "image_size": captioner.encoder.image_size,
@@ -76,6 +83,7 @@ def export_tflite(
         "max_length": captioner.max_length,
         "vocabulary_size": len(captioner.vocabulary),
         "quantization": {"encoder": encoder, "decoder": decoder},
+        "compression": compression,
         "trained_on": trained_on,
         "sat_keras": version("sat-keras"),
     }
@@ -102,7 +110,7 @@ def _convert(captioner):
 def _images(folder, size, most):
     """Photos of a folder as arrays `(H, W, 3)`; those that cannot be read are named."""
     if folder is None:
-        raise InputError("an int8 encoder is fitted to photos: name a folder of some like yours")
+        raise InputError("int8, qat and compression need photos: name a folder of some like yours")
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder of photos")
     images = []

@@ -1,0 +1,180 @@
+"""Pruning and clustering: fewer weights than a captioner has, or fewer different ones.
+
+TFMOT's own, on the captioner's variables as they are: its wrappers take layers of Keras 2 alone.
+Neither makes a file smaller by itself; zipped, or on a runtime that skips zeros, it is.
+"""
+
+import io
+
+import numpy as np
+
+from sat_edge.errors import InputError, check_choice
+from sat_export.distillation import count_steps, distil, fit
+
+# What is left of each four weights in a row, or of all of a kernel's.
+PATTERNS = ("any", "2:4")
+_UPDATES = 50  # of the mask, while the share of zeros rises
+_FINISHED = 0.7  # of the steps: then it has risen
+
+
+def compress(
+    captioner,
+    images,
+    sparsity=0.0,
+    pattern="any",
+    clusters=0,
+    loss="words",
+    epochs=3,
+    learning_rate=1e-4,
+):
+    """A copy of a captioner with fewer weights, which learnt from it to say the same.
+
+    First pruned, the share of zeros rising from none along a cubic, then clustered, zeros staying
+    zeros; each takes all epochs. Kernels and the embedding are, biases, batch normalisation and
+    depthwise convolutions, which are small, are not.
+
+    Args:
+        captioner, images, loss, epochs, learning_rate: see `distillation.distil`. Default to
+            `"words"`, `3`, `1e-4`.
+        sparsity: float. Share of weights that become zero. Defaults to `0.0`: nothing is pruned.
+        pattern: str. Where zeros may be: `"any"`, or `"2:4"`, two of each four weights, whatever
+            `sparsity` above 0 is. Defaults to `"any"`.
+        clusters: int. Different weights of each kernel. Defaults to `0`: not clustered.
+    Returns:
+        `sat_keras.Captioner`.
+    Raises:
+        InputError: for a share or a number that cannot be.
+    """
+    check_choice("pattern", pattern, PATTERNS)
+    if not 0 <= sparsity < 1:
+        raise InputError(f"sparsity is {sparsity}: it is a share, 0 to below 1")
+    if clusters and clusters < 3:
+        raise InputError(f"clusters is {clusters}: name 3 or more")
+    options = {"sparsity": sparsity, "pattern": pattern, "clusters": clusters}
+    training = {"epochs": epochs, "learning_rate": learning_rate}
+    result = distil(captioner, images, "compress", loss, **options, **training)
+    student = type(captioner).from_config(captioner.get_config())
+    with np.load(io.BytesIO(result)) as file:
+        student.set_weights([file[name] for name in sorted(file)])
+    return student
+
+
+def train(captioner, images, sparsity, pattern, clusters, **options):
+    """What `compress` does, in the process that has TFMOT."""
+    captioner.trainable = False
+    student = type(captioner).from_config(captioner.get_config())
+    student.set_weights(captioner.get_weights())
+    if sparsity:
+        _prune(captioner, student, images, sparsity, pattern, options)
+    if clusters:
+        _cluster(captioner, student, images, clusters, options)
+    file = io.BytesIO()
+    np.savez(file, **{f"{i:04d}": each for i, each in enumerate(student.get_weights())})
+    return file.getvalue()
+
+
+def _kernels(student):
+    """The variables that are made fewer."""
+    network = student.encoder.get_layer(student.encoder.backbone)
+    variables = [*network.weights, *student.decoder.weights]
+    return [
+        each
+        for each in variables
+        if len(each.shape) > 1 and "depthwise" not in each.path and min(each.shape[-2:]) > 3
+    ]
+
+
+def _says(student):
+    """The student as `fit` takes it."""
+
+    def says(batch):
+        annotations = student.encoder(batch, training=False)  # (B, L, D)
+        return annotations, lambda *inputs: student.decoder(*inputs)[0]
+
+    return says
+
+
+def _prune(captioner, student, images, sparsity, pattern, options):
+    import tensorflow as tf
+    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
+    from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
+
+    steps = count_steps(images, options["epochs"])
+    kernels = [each.value for each in _kernels(student)]
+    masks = [tf.Variable(tf.ones_like(each)) for each in kernels]
+    thresholds = [tf.Variable(0.0) for _ in kernels]
+    now = tf.Variable(0, dtype=tf.int64)
+    end = max(2, int(_FINISHED * steps))
+    pruning = Pruning(
+        lambda: now,
+        list(zip(kernels, masks, thresholds, strict=True)),
+        PolynomialDecay(0.0, sparsity, 1, end, frequency=max(1, end // _UPDATES)),
+        block_size=(1, 1),
+        block_pooling_type="AVG",
+        sparsity_m_by_n=(2, 4) if pattern == "2:4" else None,
+    )
+
+    def after_step(count):
+        now.assign(count)
+        pruning.conditional_mask_update()
+        pruning.weight_mask_op()
+
+    variables = kernels + [each.value for each in _biases(student)]
+    fit(captioner, images, _says(student), variables, after_step=after_step, **options)
+
+
+def _biases(student):
+    network = student.encoder.get_layer(student.encoder.backbone)
+    small = [each for each in network.weights if "beta" in each.path]
+    return small + [each for each in student.decoder.weights if len(each.shape) == 1]
+
+
+def _cluster(captioner, student, images, clusters, options):
+    import keras
+    import tensorflow as tf
+    from tensorflow_model_optimization.clustering.keras import CentroidInitialization
+    from tensorflow_model_optimization.python.core.clustering.keras.clustering_algorithm import (
+        ClusteringAlgorithm,
+    )
+    from tensorflow_model_optimization.python.core.clustering.keras.clustering_centroids import (
+        CentroidsInitializerFactory,
+    )
+
+    kernels, begin = _kernels(student), CentroidsInitializerFactory.get_centroid_initializer
+    begin = begin(CentroidInitialization.LINEAR)
+    algorithms, places, kept = [], [], []
+    for kernel in kernels:
+        weights = kernel.value
+        zeros = bool(tf.reduce_any(weights == 0))
+        centroids = begin(weights, clusters, preserve_sparsity=zeros).get_cluster_centroids()
+        algorithms.append(ClusteringAlgorithm(tf.Variable(centroids)))
+        nearest = tf.searchsorted((centroids[1:] + centroids[:-1]) / 2, tf.reshape(weights, [-1]))
+        places.append(tf.Variable(tf.reshape(nearest, weights.shape), trainable=False))
+        # Zero is among them where weights were pruned, and stays.
+        zero = tf.reshape(tf.gather(centroids, nearest) == 0, weights.shape)
+        kept.append(tf.Variable(tf.cast(~zero, "float32"), trainable=False))
+
+    def clustered():
+        return [
+            algorithm.get_clustered_weight(place, kernel.value) * keep
+            for algorithm, place, kernel, keep in zip(
+                algorithms, places, kernels, kept, strict=True
+            )
+        ]
+
+    def says(batch):
+        mapping = list(zip(kernels, clustered(), strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            annotations = student.encoder(batch, training=False)  # (B, L, D)
+
+        def decoder(*inputs):
+            with keras.StatelessScope(state_mapping=mapping):
+                return student.decoder(*inputs)[0]
+
+        return annotations, decoder
+
+    variables = [each.cluster_centroids for each in algorithms]
+    variables += [each.value for each in _biases(student)]
+    fit(captioner, images, says, variables, **options)
+    for kernel, weights in zip(kernels, clustered(), strict=True):
+        kernel.assign(weights)

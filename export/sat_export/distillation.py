@@ -1,0 +1,137 @@
+"""A captioner teaches a smaller copy of itself to say the same.
+
+No captions are needed: photos are. TFMOT works on Keras 2 alone and turns a whole process to it, so
+this has a process of its own, whose `main` finds `captioner.keras`, `images.npy` and `task.json` in
+a folder and leaves a file `result` there.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from sat_edge.caption import PAD, START
+from sat_edge.errors import InputError, check_choice
+
+LOSSES = ("annotations", "words")
+_CAPTIONER, _IMAGES, _TASK, _RESULT = "captioner.keras", "images.npy", "task.json", "result"
+_BATCH = 16
+
+
+def distil(captioner, images, task, loss, **options):
+    """Does one of `_tasks` in a process of its own; returns the bytes of its result.
+
+    Args:
+        captioner: `sat_keras.Captioner`, the teacher; it stays as it is.
+        images: uint8 array `(N, H, W, 3)`, photos like those that will be captioned.
+        task: str, `"qat"` or `"compress"`.
+        loss: str. `"annotations"`: the mean square of what annotations differ by, beside their own.
+            `"words"`: that, and the Kullback-Leibler divergence of the decoder's words, mean over
+            those of the captioner's own captions.
+        **options: the task's own, and `epochs` and `learning_rate`, Adam's at first, which falls
+            to zero along a cosine.
+    Raises:
+        InputError: if it failed.
+    """
+    check_choice("loss", loss, LOSSES)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        captioner.save(folder / _CAPTIONER)
+        np.save(folder / _IMAGES, images)
+        (folder / _TASK).write_text(json.dumps({"task": task, "loss": loss, **options}))
+        # Its progress is no result: standard output is for that.
+        command = [sys.executable, "-c", f"from {__name__} import main; main({str(folder)!r})"]
+        done = subprocess.run(command, stdout=sys.stderr, check=False)
+        if done.returncode:
+            raise InputError(f"{task} of {captioner.encoder.backbone} failed (see above)")
+        return (folder / _RESULT).read_bytes()
+
+
+def main(folder):
+    """The process; see this file's head."""
+    folder = Path(folder)
+    # Before Keras 3 is there, as TFMOT asks.
+    import tensorflow_model_optimization  # noqa: F401, I001
+    import keras
+
+    from sat_export import compression, quantization_aware
+    from sat_keras import Captioner
+    from sat_keras.memory import keep_freed_memory
+
+    keep_freed_memory()
+    options = json.loads((folder / _TASK).read_text())
+    tasks = {"qat": quantization_aware.train, "compress": compression.train}
+    captioner = keras.saving.load_model(
+        folder / _CAPTIONER, {"Captioner": Captioner}, compile=False
+    )
+    images = np.load(folder / _IMAGES, mmap_mode="r")
+    result = tasks[options.pop("task")](captioner, images, **options)
+    (folder / _RESULT).write_bytes(result)
+
+
+def count_steps(images, epochs):
+    """Of `fit`."""
+    return epochs * (len(images) // _BATCH)
+
+
+def fit(teacher, images, student, variables, loss, epochs, learning_rate, after_step=None):
+    """Trains variables so that a student says what its teacher says; prints each epoch's loss.
+
+    Args:
+        teacher: `sat_keras.Captioner`.
+        images: uint8 array `(N, H, W, 3)`.
+        student: function of float images `(B, H, W, 3)` to its annotations, of the teacher's
+            size, and its decoder, a function of annotations and words to logits.
+        variables: list of `tf.Variable`.
+        loss, epochs, learning_rate: see `distil`.
+        after_step: function of the number of steps done, run in the graph. Defaults to `None`.
+    """
+    import tensorflow as tf
+    import tf_keras
+    from tqdm import tqdm
+
+    steps = count_steps(images, epochs)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = tf_keras.optimizers.Adam(schedule)
+    optimizer.build(variables)
+
+    def divergence(annotations, found, decoder):
+        """Of the student's words from the teacher's, along the teacher's captions."""
+        tokens, *_ = teacher.greedy(annotations)  # (B, T)
+        mask = tf.cast(tokens != PAD, "float32")  # (B, T)
+        previous = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
+        wanted = tf.nn.log_softmax(teacher.decoder(annotations, previous)[0])  # (B, T, V)
+        said = tf.nn.log_softmax(decoder(found, previous))  # (B, T, V)
+        each = tf.reduce_sum(tf.exp(wanted) * (wanted - said), axis=-1)  # (B, T)
+        return tf.reduce_sum(mask * each) / tf.reduce_sum(mask)
+
+    @tf.function
+    def step(batch):
+        batch = tf.cast(batch, "float32")
+        annotations = teacher.encoder(batch, training=False)  # (B, L, D)
+        with tf.GradientTape() as tape:
+            found, decoder = student(batch)
+            found = tf.reshape(found, tf.shape(annotations))  # (B, L, D)
+            square = tf.reduce_mean(tf.square(found - annotations))
+            total = square = square / tf.reduce_mean(tf.square(annotations))
+            if loss == "words":
+                total += divergence(annotations, found, decoder)
+        gradients = tape.gradient(total, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if after_step is not None:
+            after_step(optimizer.iterations)
+        return total, square
+
+    rng = np.random.default_rng(0)
+    with tqdm(total=steps, desc=loss, unit="step", disable=None) as progress:
+        for epoch in range(epochs):
+            order = rng.permutation(len(images))[: len(images) // _BATCH * _BATCH]
+            losses = []
+            for rows in order.reshape(-1, _BATCH):
+                losses.append([float(each) for each in step(images[np.sort(rows)])])
+                progress.update()
+            total, square = np.mean(losses, axis=0)
+            print(f"epoch {epoch + 1}: loss {total:.4f}, of annotations {square:.4f}", flush=True)

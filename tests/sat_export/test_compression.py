@@ -1,0 +1,73 @@
+"""Fewer weights and fewer different ones, as asked, and a student that learns."""
+
+import numpy as np
+import pytest
+
+from sat_edge import InputError, to_pixels
+from sat_export.compression import _kernels, compress
+
+
+@pytest.fixture(scope="module")
+def images(captioner, photos):
+    size = captioner.encoder.image_size
+    return np.stack([to_pixels(each, size) for each in [*photos, *photos[::-1]]])
+
+
+@pytest.mark.slow
+def test_pruned_then_clustered(captioner, images):
+    before = captioner.get_weights()
+    student = compress(captioner, images, sparsity=0.5, clusters=8, epochs=30)
+    for kernel in _kernels(student):
+        values = np.unique(kernel.numpy())
+        assert len(values) <= 8 and 0 in values
+        # Where a weight lies on the threshold, with its like or alone, one more or less is left.
+        assert (kernel.numpy() == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert len(_kernels(student)) > 10
+    for now, then in zip(captioner.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    others = {each.path for each in student.weights} - {each.path for each in _kernels(student)}
+    assert not [
+        each
+        for each in student.weights
+        if each.path in others
+        and each.ndim > 1
+        and "depthwise" not in each.path
+        and each.shape[-1] > 3
+        and each.shape[-2] > 3
+    ]
+
+
+@pytest.mark.slow
+def test_of_each_four_weights_two_are_left(captioner, images):
+    student = compress(captioner, images, sparsity=0.5, pattern="2:4", epochs=3)
+    for kernel in _kernels(student):
+        columns = kernel.numpy().reshape(-1, kernel.shape[-1])  # (inputs, outputs)
+        columns = columns[: len(columns) // 4 * 4]
+        left = (columns.reshape(-1, 4, columns.shape[-1]) != 0).sum(axis=1)
+        assert left.max() <= 2
+
+
+@pytest.mark.slow
+def test_a_student_learns(captioner, images):
+    """Longer lessons bring a pruned captioner closer to what it was."""
+    wanted = captioner.encoder.predict(images.astype("float32"), verbose=0)
+    errors = []
+    for epochs in (3, 60):
+        student = compress(captioner, images, sparsity=0.5, epochs=epochs, learning_rate=1e-3)
+        found = student.encoder.predict(images.astype("float32"), verbose=0)
+        errors.append(np.square(found - wanted).mean())
+    assert errors[1] < 0.7 * errors[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sparsity": 1.0}, "sparsity is 1.0: it is a share"),
+        ({"sparsity": 0.5, "pattern": "1:3"}, "unknown pattern '1:3'"),
+        ({"clusters": 2}, "clusters is 2: name 3 or more"),
+        ({"sparsity": 0.5, "loss": "letters"}, "unknown loss 'letters'"),
+    ],
+)
+def test_options_that_cannot_be(captioner, images, options, says):
+    with pytest.raises(InputError, match=says):
+        compress(captioner, images, **options)
