@@ -27,22 +27,46 @@ DEMO = {
 _MOBILENET_V2 = {
     "encoder": "mobilenet_v2",
     "encoder_weights": "imagenet",
-    "units": 256,
+    "layer": "block_16_project_BN",
+    "units": 512,
     "embedding_size": 256,
     "attention_size": 256,
-    "dropout": 0.3,
     "doubly_stochastic": 0.0,
 }
+_CROSS_ENTROPY = {**_MOBILENET_V2, "epochs": 5, "learning_rate": 8e-4}
+# Where the encoder works at every step, it works once for a photo's five captions.
+_FIVE = {"captions_per_photo": 5, "batch_size": 60}
+_FINE_TUNED = {
+    **_MOBILENET_V2,
+    **_FIVE,
+    "epochs": 6,
+    "learning_rate": 1.5e-4,
+    "warmup": 500,
+    "train_encoder": True,
+    "train_from": "block_6_expand",
+    "augment": True,
+}
+_HARD = {**_MOBILENET_V2, "attention": "hard", "epochs": 1, "learning_rate": 2e-4}
+_SELF_CRITICAL = {
+    **_MOBILENET_V2,
+    **_FIVE,
+    "epochs": 5,
+    "learning_rate": 1e-4,
+    "self_critical": True,
+    "reward_meteor": 5.0,
+}
+
 PRESETS = {
     "soft-mobilenet-v2": {
-        "cross-entropy": {**_MOBILENET_V2, "epochs": 3, "learning_rate": 1e-3},
-        "self-critical": {
-            **_MOBILENET_V2,
-            "self_critical": True,
-            "captions_per_photo": 5,
-            "batch_size": 60,
-            "epochs": 1,
-            "learning_rate": 5e-5,
-        },
+        "cross-entropy": _CROSS_ENTROPY,
+        "fine-tuned": _FINE_TUNED,
+        "self-critical": _SELF_CRITICAL,
+    },
+    "hard-mobilenet-v2": {
+        "cross-entropy": _CROSS_ENTROPY,
+        "fine-tuned": _FINE_TUNED,
+        "hard": _HARD,
+        "self-critical": {**_SELF_CRITICAL, "attention": "hard", "epochs": 3},
     },
 }
+SEARCH = {"beam_width": 3, "length_penalty": 0.5}  # what their captions are found by

@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 
 from sat_edge.errors import InputError
+from sat_keras import pretrained
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import SETTINGS, Captioner
 from sat_keras.encoders import Encoder
@@ -184,14 +185,19 @@ def _learning_rate(config, steps):
 
 
 def _load_source(config):
-    """The captioner of the run that `config` begins with."""
-    source, first = load_run(config.warm_start), RunConfig.load(config.warm_start)
+    """The captioner that `config` begins with."""
+    if pretrained.is_preset(config.warm_start):
+        source = Captioner.from_preset(config.warm_start, config.encoder_weights)
+    else:
+        source = load_run(config.warm_start)
+    encoder = source.encoder
+    kept = {"encoder": encoder.backbone, "image_size": encoder.image_size[0]}
     for name in _KEPT:
-        value = getattr(first, name)
+        value = kept.get(name, getattr(source, name, getattr(encoder, name, None)))
         if getattr(config, name) != value:
             raise InputError(f"{config.warm_start}: was trained with {name} {value}; name the same")
-    if (first.attention == "none") != (config.attention == "none"):
-        raise InputError(f"{config.warm_start}: was trained with attention {first.attention}")
+    if (source.attention == "none") != (config.attention == "none"):
+        raise InputError(f"{config.warm_start}: was trained with attention {source.attention}")
     return source
 
 

@@ -13,8 +13,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 class RunConfig:
     """All that decides a run's result. See `Encoder`, `Captioner` and `batches` for each.
 
-    With `warm_start`, the vocabulary and the encoder's weights are that run's: `min_count` and
-    `encoder_weights` do nothing.
+    With `warm_start`, the vocabulary and the encoder's weights are those of that run or preset:
+    `min_count` does nothing, nor does `encoder_weights`, but for a preset of a decoder alone.
     """
 
     dataset: str
@@ -53,7 +53,7 @@ class RunConfig:
     self_critical: bool = False
     temperature: float = 0.4  # of self-critical training
     reward_meteor: float = 0.0  # what METEOR adds to it, see `CaptionReward`
-    warm_start: str | None = None  # a run folder: its vocabulary and weights are where this begins
+    warm_start: str | None = None  # a run or a preset: its vocabulary and weights are the start
     min_count: int = 4
     max_length: int = 20
     precision: str = "float32"

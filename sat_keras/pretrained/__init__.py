@@ -22,6 +22,11 @@ _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocabulary.txt", "weights.npz"
 NAMES = tuple(sorted(each.parent.name for each in Path(__file__).parent.glob(f"*/{_CONFIG}")))
 
 
+def is_preset(name):
+    """Whether it is one that comes with this package, or the path of a preset's folder."""
+    return str(name) in NAMES or (Path(name) / _WEIGHTS).is_file()
+
+
 def save(captioner, directory, with_encoder):
     """See `Captioner.save_to_preset`."""
     directory = Path(directory)
@@ -34,6 +39,7 @@ def save(captioner, directory, with_encoder):
         "encoder_digest": None if with_encoder else captioner.encoder.digest(),
     }
     del config["vocabulary"], config["name"]
+    config["self_critical"] = False  # training further begins with captions, not with rewards
     weights = captioner.decoder.get_weights()
     if with_encoder:
         weights += captioner.encoder.get_weights()

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from sat_edge import InputError
-from sat_keras import Captioner
+from sat_keras import Captioner, pretrained
+from sat_keras.metrics import caption_scores
 
 
 @pytest.fixture
@@ -13,14 +16,15 @@ def images():
 
 
 def test_a_preset_says_what_the_captioner_said(make_captioner, images, tmp_path):
-    captioner = make_captioner()
+    captioner = make_captioner(self_critical=True)
     captioner.save_to_preset(tmp_path / "mine")
     loaded = Captioner.from_preset(tmp_path / "mine")
     for part in (captioner.encoder, captioner.decoder):
         weights = part.get_weights()
         rounded = [each.astype("float16") if each.ndim > 1 else each for each in weights]
         part.set_weights(rounded)
-    assert loaded.get_config() == {**captioner.get_config(), "name": loaded.name}
+    settings = {**captioner.get_config(), "name": loaded.name, "self_critical": False}
+    assert loaded.get_config() == settings
     for one, other in zip(captioner.caption(images), loaded.caption(images), strict=True):
         assert one.text == other.text
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
@@ -72,3 +76,32 @@ def test_another_folder_is_not_replaced(make_captioner, tmp_path):
     with pytest.raises(InputError, match=r"mine: holds log.csv; name a folder of its own"):
         captioner.save_to_preset(tmp_path / "mine")
     assert (tmp_path / "mine" / "weights.npz").exists()
+
+
+@pytest.mark.parametrize("name", pretrained.NAMES)
+def test_what_comes_with_the_package_is_small_and_whole(name):
+    folder = Path(pretrained.__file__).parent / name
+    assert {each.name for each in folder.iterdir()} == {
+        "README.md",
+        "config.json",
+        "vocabulary.txt",
+        "weights.npz",
+    }
+    assert sum(each.stat().st_size for each in folder.iterdir()) < 16e6
+    captioner = Captioner.from_preset(name, encoder_weights=None)
+    assert all(np.isfinite(each).all() for each in captioner.get_weights())
+
+
+@pytest.mark.slow
+def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(shared):
+    flickr8k = shared / "data" / "flickr8k"
+    names = (flickr8k / "Flickr_8k.testImages.txt").read_text().split()[:100]
+    references = {name: [] for name in names}
+    for line in (flickr8k / "Flickr8k.token.txt").read_text().splitlines():
+        name, _, caption = line.partition("\t")
+        if name[:-2] in references:
+            references[name[:-2]].append(caption)
+    captioner = Captioner.from_preset("flickr8k-soft")
+    found = captioner.caption([flickr8k / "Flicker8k_Dataset" / name for name in names])
+    scores = caption_scores([each.text for each in found], list(references.values()))
+    assert scores["CIDEr"] > 0.4 and scores["BLEU-4"] > 0.15

@@ -272,6 +272,18 @@ def test_warm_start_that_does_not_fit(builder, soft, tmp_path, options, says):
     assert not (tmp_path / "second").exists()
 
 
+def test_training_goes_on_from_a_preset(builder, soft, tmp_path):
+    load_run(soft[0]).save_to_preset(tmp_path / "preset")
+    settings = {**vars(CONFIG), "epochs": 1, "warm_start": str(tmp_path / "preset")}
+    train(tmp_path / "run", RunConfig(**settings), builder, soft[1], verbose=0)
+    before, after = load_run(soft[0]), load_run(tmp_path / "run")
+    assert after.vocabulary == before.vocabulary
+    for one, other in zip(before.encoder.get_weights(), after.encoder.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)  # float16 between them
+    with pytest.raises(InputError, match="preset: was trained with units 8; name the same"):
+        train(tmp_path / "x", RunConfig(**{**settings, "units": 9}), builder, soft[1], verbose=0)
+
+
 @pytest.mark.parametrize(
     "options, says",
     [

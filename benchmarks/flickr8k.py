@@ -1,0 +1,101 @@
+"""From Flickr8k's raw files to the rows of the README's table.
+
+    python benchmarks/flickr8k.py --data-dir Flickr8k --encoder-weights imagenet --out runs
+
+Trains each preset with each seed (a stopped run goes on; a phase that another preset has already
+trained is taken from there), scores every phase's captioner on the validation split and the last
+one's on the test split, greedily and by beam search, and writes `flickr8k.md` and `flickr8k.json`.
+"""
+
+import argparse
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+from sat_keras import datasets
+from sat_keras.evaluation import evaluate, save_results
+from sat_keras.files import atomic_output
+from sat_keras.memory import keep_freed_memory
+from sat_keras.presets import PRESETS, SEARCH
+from sat_keras.recipe import train_recipe
+from sat_keras.run import CAPTIONER, load_run
+
+SEARCHES = {"greedy": {}, "beam": SEARCH}
+COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L")
+
+
+def take_phases(folder, phases, others):
+    """Copies the first phases into `folder` that are the same, settings and all, in another."""
+    for other, other_phases in others.items():
+        for name in list(phases)[:-1]:
+            if phases[name] != other_phases.get(name):
+                break
+            source = other / name
+            if (source / CAPTIONER).exists() and not (folder / name).exists():
+                with atomic_output(folder / name) as temporary:
+                    shutil.copytree(source, temporary)
+
+
+def scores_of(run, builder, split):
+    """Of a run's captioner, by each search; kept beside it, with the captions."""
+    found = {}
+    for name, search in SEARCHES.items():
+        path = run / f"{split}-{name}.json"
+        if not path.exists() or path.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
+            caption = partial(load_run(run).caption, **search)
+            scores, captions = evaluate(caption, builder, split)
+            save_results(path, scores, captions, {"split": split, **search})
+        found[name] = json.loads(path.read_text())["scores"]
+    return found
+
+
+def markdown(rows):
+    head = ["preset, seed", "phase", "split", "search", *COLUMNS, "CIDEr"]
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for row in rows:
+        cells = [f"{row['preset']}, {row['seed']}", row["phase"], row["split"], row["search"]]
+        # METEOR needs Java.
+        cells += [f"{100 * row[each]:.1f}" if each in row else "" for each in COLUMNS]
+        lines.append(" | ".join([*cells, f"{row['CIDEr']:.3f}"]))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--encoder-weights", default="imagenet")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--cache", type=Path, help="default: the folder --out")
+    parser.add_argument("--presets", nargs="*", default=list(PRESETS), choices=PRESETS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    options = parser.parse_args()
+    keep_freed_memory()
+    cache = options.cache or options.out
+    builder = datasets.build_records("flickr8k", cache / "records", options.data_dir)
+    rows, trained = [], {}
+    for seed in options.seeds:
+        for preset in options.presets:
+            given = {"dataset": "flickr8k", "seed": seed}
+            given["encoder_weights"] = options.encoder_weights
+            phases = {name: {**each, **given} for name, each in PRESETS[preset].items()}
+            run = options.out / f"{preset}-{seed}"
+            take_phases(run, phases, trained)
+            train_recipe(run, phases, builder, cache / "annotations", verbose=2)
+            trained[run] = phases
+            folders = {name: run / name for name in phases}
+            last = list(phases)[-1]
+            folders[last] = run
+            measured = [(name, "validation") for name in phases] + [(last, "test")]
+            for phase, split in measured:
+                for search, scores in scores_of(folders[phase], builder, split).items():
+                    row = {"preset": preset, "seed": seed, "phase": phase, "split": split}
+                    rows.append({**row, "search": search, **scores})
+    for name, text in {"json": json.dumps(rows, indent=2), "md": markdown(rows)}.items():
+        with atomic_output(options.out / f"flickr8k.{name}") as temporary:
+            temporary.write_text(text)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
