@@ -33,7 +33,8 @@ def test_a_benchmark(captioner, tflite_file, photos, tmp_path):
     assert found["tokens"] == len(Captioner(tflite_file).caption(photo).tokens)
     assert found["encoder_bytes"] < found["bytes"] > found["zipped_bytes"]
     assert found["encoder_operators"] < found["operators"]
-    assert found["cold_start_s"] > 0.01 and found["peak_mb"] > 10 and found["keras_ms"] > 0
+    assert found["cold_start_s"] > 0.01 and found["keras_ms"] > 0
+    assert 10 < found["peak_mb"] < 200  # not what this process has
     for threads in THREADS:
         row = found["threads"][str(threads)]
         assert row["encoder_ms"] > 0 and row["step_ms"] > 0 and row["encode_ms"] > 0

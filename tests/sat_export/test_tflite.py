@@ -81,8 +81,9 @@ QUANTIZED = {
     "float16": ({"quantize": "float16"}, 0.6, 0.99),
     "dynamic": ({"quantize": "dynamic"}, 0.55, 0.9),
     "int8": ({"quantize": "int8"}, 0.55, 0.85),
-    "qat": ({"quantize": "qat", "epochs": 1}, 0.6, 0.85),
-    "qat by words": ({"quantize": "qat", "epochs": 1, "loss": "words"}, 0.6, 0.85),
+    # A few steps of training.
+    "qat": ({"quantize": "qat", "epochs": 3}, 0.6, 0.75),
+    "qat by words": ({"quantize": "qat", "epochs": 3, "loss": "words"}, 0.6, 0.75),
     "int4": ({"quantize": "int4"}, 0.53, 0.85),
     "float16 and int4": ({"quantize": "float16", "quantize_decoder": "int4"}, 0.6, 0.99),
 }
