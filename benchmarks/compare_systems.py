@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tables import percent, save_table, table
 
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import open_photo
@@ -134,9 +135,9 @@ def markdown(rows):
     head = ["system", *COLUMNS, "CIDEr", "CIDEr, validation"]
     head += ["pointing (uniform)", "mass (uniform)", "entropy"] if grounded else []
     head += ["decoder parameters", "s / step", "same from .tflite"]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines = []
     for name, row in rows.items():
-        cells = [name, *(f"{100 * row[column]:.1f}" for column in COLUMNS)]
+        cells = [name, *percent(row, COLUMNS)]
         cells += [f"{row[each]:.3f}" for each in ("CIDEr", "validation_CIDEr")]
         if grounded:
             for score in ("pointing", "mass"):
@@ -145,8 +146,8 @@ def markdown(rows):
             cells.append(f"{row['attention_entropy']:.2f}")
         millions = f"{row['decoder_parameters'] / 1e6:.2f} M"
         cells += [millions, f"{row['seconds_a_step']:.3f}", row["same_from_the_file"]]
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+        lines.append(cells)
+    return table(head, lines)
 
 
 def main():
@@ -178,10 +179,7 @@ def main():
     }
     for name, seconds in median_seconds(steps, repeats=10).items():
         rows[name]["seconds_a_step"] = seconds
-    with atomic_output(options.out / "table.json") as temporary:
-        temporary.write_text(json.dumps(rows, indent=2))
-    with atomic_output(options.out / "table.md") as temporary:
-        temporary.write_text(markdown(rows))
+    save_table(options.out / "table", rows, markdown(rows))
     print(markdown(rows))
 
 

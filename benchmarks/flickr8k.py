@@ -13,6 +13,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from tables import percent, save_table, table
+
 from sat_keras import datasets
 from sat_keras.evaluation import evaluate, save_results
 from sat_keras.files import atomic_output
@@ -52,13 +54,11 @@ def scores_of(run, builder, split):
 
 def markdown(rows):
     head = ["preset, seed", "phase", "split", "search", *COLUMNS, "CIDEr"]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines = []
     for row in rows:
         cells = [f"{row['preset']}, {row['seed']}", row["phase"], row["split"], row["search"]]
-        # METEOR needs Java.
-        cells += [f"{100 * row[each]:.1f}" if each in row else "" for each in COLUMNS]
-        lines.append(" | ".join([*cells, f"{row['CIDEr']:.3f}"]))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+        lines.append([*cells, *percent(row, COLUMNS), f"{row['CIDEr']:.3f}"])
+    return table(head, lines)
 
 
 def main():
@@ -91,9 +91,7 @@ def main():
                 for search, scores in scores_of(folders[phase], builder, split).items():
                     row = {"preset": preset, "seed": seed, "phase": phase, "split": split}
                     rows.append({**row, "search": search, **scores})
-    for name, text in {"json": json.dumps(rows, indent=2), "md": markdown(rows)}.items():
-        with atomic_output(options.out / f"flickr8k.{name}") as temporary:
-            temporary.write_text(text)
+    save_table(options.out / "flickr8k", rows, markdown(rows))
     print(markdown(rows))
 
 

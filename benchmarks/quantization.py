@@ -9,14 +9,14 @@ test split with the run's, times it beside its own plain encoder, and writes `qu
 """
 
 import argparse
-import json
 from pathlib import Path
+
+from tables import percent, save_table, table
 
 from sat_export import export_tflite
 from sat_export.benchmark import benchmark
 from sat_export.verify import verify
 from sat_keras import datasets
-from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
 from sat_keras.run import load_run
 from sat_keras.run_config import RunConfig
@@ -33,7 +33,7 @@ FILES = {
 HEAD = (
     "scheme | MB | zipped | caption, ms, 1 thread | 2 threads | encoder alone, ms | Keras, ms | "
     "cold start, s | peak, MB | BLEU-4 | METEOR | CIDEr | CIDEr lost | same captions"
-)
+).split(" | ")
 
 
 def measure(path, options, captioner, builder):
@@ -43,7 +43,7 @@ def measure(path, options, captioner, builder):
 
 
 def markdown(rows):
-    lines = [HEAD, " | ".join("---" for _ in HEAD.split(" | "))]
+    lines = []
     for name, row in rows.items():
         one, two = row["threads"]["1"], row["threads"]["2"]
         lost = -row["CIDEr_difference"] / (row["CIDEr"] - row["CIDEr_difference"])
@@ -51,11 +51,9 @@ def markdown(rows):
         cells += [f"{each['caption_ms']:.1f}" for each in (one, two)]
         cells += [f"{one['encoder_ms']:.1f}", f"{row['keras_ms']:.0f}"]
         cells += [f"{row['cold_start_s']:.2f}", f"{row['peak_mb']:.0f}"]
-        # METEOR needs Java.
-        cells += [f"{100 * row[each]:.1f}" if each in row else "" for each in ("BLEU-4", "METEOR")]
-        cells += [f"{row['CIDEr']:.3f}", f"{lost:.1%}", f"{row['same']:.1%}"]
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+        cells += percent(row, ("BLEU-4", "METEOR"))
+        lines.append([*cells, f"{row['CIDEr']:.3f}", f"{lost:.1%}", f"{row['same']:.1%}"])
+    return table(HEAD, lines)
 
 
 def main():
@@ -80,9 +78,7 @@ def main():
             export_tflite(captioner, path, photos=options.photos, trained_on=dataset, **FILES[name])
         rows[name] = measure(path, options, captioner, builder)
         print(markdown({name: rows[name]}), flush=True)
-    for name, text in {"json": json.dumps(rows, indent=2), "md": markdown(rows)}.items():
-        with atomic_output(options.out / f"quantization.{name}") as temporary:
-            temporary.write_text(text)
+    save_table(options.out / "quantization", rows, markdown(rows))
 
 
 if __name__ == "__main__":
