@@ -89,7 +89,8 @@ def _load(path, encoder):
     if not path.is_dir():
         edge = EdgeCaptioner(path)
         exact = set(edge.settings["quantization"].values()) == {"none"}
-        exact = exact and not edge.settings["compression"]
+        # Files of earlier versions say nothing of it.
+        exact = exact and not edge.settings.get("compression")
         return lambda images: [edge.caption(each) for each in images], edge.vocabulary, {}, exact
     try:
         settings = json.loads((path / "assets.extra" / "captioner.json").read_text())

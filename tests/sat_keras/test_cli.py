@@ -299,12 +299,15 @@ def test_an_output_that_is_a_folder_is_refused_and_kept(trained, capsys):
 
 
 def test_every_scheme_can_be_named():
+    from sat_export.compression import PATTERNS
+    from sat_export.distillation import LOSSES
     from sat_export.quantization import DECODER_SCHEMES, SCHEMES
 
     verbs = next(each for each in cli._parser()._actions if each.dest == "==SUPPRESS==").choices
     choices = {each.dest: each.choices for each in verbs["export"]._actions}
     assert choices["quantize"] == tuple(SCHEMES)
     assert choices["quantize_decoder"] == DECODER_SCHEMES
+    assert choices["qat_loss"] == LOSSES and choices["pattern"] == PATTERNS
 
 
 def test_a_preset_trains_in_phases_and_resumes(trained, monkeypatch, tmp_path, capsys):
