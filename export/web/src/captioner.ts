@@ -1,10 +1,24 @@
-import { Tensor, getWebGpuDevice, loadAndCompile, loadLiteRt, type CompiledModel } from '@litertjs/core';
+import {
+  Tensor,
+  TensorBufferType,
+  getWebGpuDevice,
+  loadAndCompile,
+  loadLiteRt,
+  type CompiledModel,
+  type SignatureRunner,
+} from '@litertjs/core';
 
 import { END, beamSearch, type Beam } from './beamSearch';
 import { InputError } from './inputError';
 import type { ModelFile } from './modelFile';
 
 export type Backend = 'webgpu' | 'wasm';
+
+/** WebGPU where there is a real GPU for it; one in software is slower than WASM. */
+export async function bestBackend(): Promise<Backend> {
+  const adapter = await navigator.gpu?.requestAdapter();
+  return adapter && !adapter.info.isFallbackAdapter ? 'webgpu' : 'wasm';
+}
 
 /** What `sat_edge` calls `length_penalty`: 0.5 suits this project's captioners. */
 export const LENGTH_PENALTY = 0.5;
@@ -58,6 +72,7 @@ export class Captioner {
       try {
         return new Captioner(model, await compile(model, 'webgpu'), 'webgpu', say);
       } catch (error) {
+        if (error instanceof InputError) throw error;
         console.warn(error);
         say('This model does not run on WebGPU: captions are made on WASM.');
       }
@@ -91,7 +106,7 @@ export class Captioner {
     const tensors: Tensor[] = []; // all of one caption, a few MB: deleted together at its end
     const times = { encodeTime: 0, decodeTime: 0 };
 
-    const run = async (signature: typeof step, inputs: Record<string, Tensor>) => {
+    const run = async (signature: SignatureRunner, inputs: Record<string, Tensor>) => {
       tensors.push(...Object.values(inputs));
       const outputs = await signature.run(inputs);
       tensors.push(...Object.values(outputs));
@@ -156,13 +171,26 @@ async function compile(model: ModelFile, accelerator: Backend): Promise<Compiled
     if (accelerator === 'webgpu') throw error;
     throw new InputError(`${model.name} is damaged: export it again with “sat-keras export”.`, { cause: error });
   }
-  const { encode, step } = compiled.signatures;
-  const words = step?.getOutputDetails().find(({ name }) => name === 'logits')?.shape.at(-1);
-  if (encode && words === model.vocabulary.length) return compiled;
-  compiled.delete();
-  throw new InputError(
-    `${model.name} is no captioner, or its vocabulary is not its own: export it again with “sat-keras export”.`,
-  );
+  try {
+    const { encode, step } = compiled.signatures;
+    const words = step?.getOutputDetails().find(({ name }) => name === 'logits')?.shape.at(-1);
+    if (!encode || words !== model.vocabulary.length) {
+      throw new InputError(
+        `${model.name} is no captioner, or its vocabulary is not its own: export it again with “sat-keras export”.`,
+      );
+    }
+    // `caption` has a loop, which stays on the CPU; what is used here has to be on the GPU.
+    if (accelerator === 'webgpu' && ![encode, step].every(runsOnGpu)) throw new Error('not on the GPU');
+    return compiled;
+  } catch (error) {
+    compiled.delete();
+    throw error;
+  }
+}
+
+function runsOnGpu(signature: SignatureRunner): boolean {
+  const details = [...signature.getInputDetails(), ...signature.getOutputDetails()];
+  return details.every(({ supportedBufferTypes }) => supportedBufferTypes.has(TensorBufferType.WEB_GPU_BUFFER_PACKED));
 }
 
 /** Rejects when the GPU goes away: a reset driver, a laptop that changes GPUs, a tab that slept. */
