@@ -236,6 +236,7 @@ def export(options):
         *quantization,
         trained_on=config.dataset,
         compression=compression or None,
+        target=options.target,
         **training,
     )
     return {"file": options.out, "quantize": options.quantize, "bytes": size}, DONE
@@ -418,6 +419,12 @@ def _parser():
     verb = _add_verb(verbs, export)
     verb.add_argument("run", metavar="RUN")
     verb.add_argument("--format", default="tflite", choices=("tflite", "saved-model"))
+    verb.add_argument(
+        "--target",
+        default="cpu",
+        choices=("cpu", "gpu"),
+        help="gpu: `encode` and `step` alone, which run on a GPU whole (default: cpu)",
+    )
     schemes = ("none", "float16", "dynamic", "int8", "qat", "int4")
     verb.add_argument("--quantize", default="none", choices=schemes)
     verb.add_argument(

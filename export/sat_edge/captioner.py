@@ -1,26 +1,30 @@
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from sat_edge.beam_search import beam_search
 from sat_edge.caption import Caption
-from sat_edge.errors import InputError
+from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
+from sat_edge.runtime import ACCELERATORS, open_runtime
 
 
 class Captioner:
-    """Captions photos with one `captioner.tflite`, on the CPU.
+    """Captions photos with one `captioner.tflite`.
 
     Args:
         path: the file, with `vocabulary.txt` and `captioner.json` inside, as `sat_export` writes
             it.
-        threads: int. Defaults to `1`.
+        threads: int, of the CPU. Defaults to `1`.
+        accelerator: str. `"cpu"`, or `"gpu"`: for a file of the target `gpu`; where there is no
+            GPU that takes it, a warning says why and the CPU captions. Defaults to `"cpu"`.
     Attributes:
         vocabulary: list of str, id to word.
         settings: dict, the file's `captioner.json`.
+        accelerator: str, what captions in fact.
     Raises:
         InputError: if the file is not such a one.
     Example:
@@ -29,7 +33,8 @@ class Captioner:
         'two dogs run through the snow'
     """
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, accelerator="cpu"):
+        check_choice("accelerator", accelerator, ACCELERATORS)
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: no such file")
@@ -41,15 +46,12 @@ class Captioner:
             raise InputError(
                 f"{path}: no captioner (no vocabulary inside); make one with `sat-keras export`"
             ) from error
-        try:
-            self._interpreter = Interpreter(str(path), num_threads=threads)
-            self._signatures = {
-                name: self._interpreter.get_signature_runner(name)
-                for name in self._interpreter.get_signature_list()
-            }
-        except ValueError as error:
-            raise InputError(f"{path}: damaged file; export it again") from error
-        words = self._signatures["step"].get_output_details()["logits"]["shape"][-1]
+        target = self.settings.get("target", "cpu")
+        self._runtime, why_not = open_runtime(path, threads, accelerator, target)
+        if why_not:
+            warnings.warn(f"{why_not}. Captioning on the CPU.", stacklevel=2)
+        self.accelerator = "cpu" if why_not else accelerator
+        words = self._runtime.output_shape("step", "logits")[-1]
         if words != len(self.vocabulary):
             raise InputError(
                 f"{path}: {len(self.vocabulary)} words in its vocabulary, "
@@ -72,9 +74,9 @@ class Captioner:
         Raises:
             InputError: if the photo cannot be read.
         """
-        if beam_width != 1 or no_repeat_ngram or "caption" not in self._signatures:
+        if beam_width != 1 or no_repeat_ngram or "caption" not in self._runtime.signatures:
             return self.beam_search(photo, beam_width, length_penalty, no_repeat_ngram)[0]
-        outputs = self._run("caption", image=self._image(photo))
+        outputs = self._runtime.run("caption", image=self._image(photo))
         tokens, attention = outputs["tokens"][0], outputs["attention"][0]  # (T,), (T, L)
         return self._caption(tokens, attention, outputs["log_prob"][0], outputs["log_prob"][0])
 
@@ -118,7 +120,7 @@ class Captioner:
     def encode(self, photo):
         """What decoding a photo begins with: the first `h`, `c`, and what every step remembers,
         `annotations` `(1, L, D)` and their `projected` form."""
-        return self._run("encode", image=self._image(photo))
+        return self._runtime.run("encode", image=self._image(photo))
 
     def step(self, token, **state):
         """`logits` `(1, V)` of the word after `token`, the new `h`, `c`, `attention` `(1, L)`.
@@ -127,11 +129,8 @@ class Captioner:
             token: int.
             state: all that `encode` gave, `h` and `c` as the last step gave them.
         """
-        return self._run("step", token=np.asarray([token], "int32"), **state)
+        return self._runtime.run("step", token=np.asarray([token], "int32"), **state)
 
     def _image(self, photo):
         pixels = to_pixels(open_photo(photo), self.image_size)
         return pixels[None].astype("float32")  # (1, H, W, 3)
-
-    def _run(self, signature, **inputs):
-        return self._signatures[signature](**inputs)

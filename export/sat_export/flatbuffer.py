@@ -23,9 +23,24 @@ def parse(model):
 
 def pack(parsed):
     """`schema.ModelT` to a file's bytes."""
-    builder = flatbuffers.Builder()
+    builder = _SharingBuilder()
     builder.Finish(parsed.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes equal lists of numbers once. Every signature has scales and zero points of its own for
+    the weights that it shares: an eighth of an int8 file."""
+
+    def __init__(self):
+        super().__init__()
+        self._written = {}
+
+    def CreateNumpyVector(self, numbers):
+        key = numbers.dtype.str, numbers.tobytes()
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(numbers)
+        return self._written[key]
 
 
 def origin(graph, tensor):

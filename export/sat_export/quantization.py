@@ -41,7 +41,7 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
     """A float32 file's bytes to a quantised one's.
 
     Args:
-        model: bytes of a `.tflite` with the signatures `caption`, `encode` and `step`.
+        model: bytes of a `.tflite` with the signatures `encode` and `step`, and `caption` or not.
         encoder, decoder: str, schemes.
         encoder_name: str, the name of the encoder's layer: its operators have it in theirs.
         images: for the scheme `int8`, iterable of uint8 arrays `(H, W, 3)`.
@@ -70,7 +70,8 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
                 qtyping.QuantGranularity.BLOCKWISE_32,
             )
     ranges = _find_ranges(work, parsed, images) if encoder == "int8" else None
-    return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+    quantized = work.quantize(ranges, enable_progress_report=False).quantized_model
+    return pack(parse(bytes(quantized)))
 
 
 def _add(work, scope, operator, scheme):
@@ -115,7 +116,8 @@ def _find_ranges(work, parsed, images):
     samples = [{"image": each[None].astype("float32")} for each in images]
     ranges = work.calibrate({"encode": samples}, num_threads=1)
     graphs = {each.name.decode(): each for each in parsed.subgraphs}
-    caption, encode = graphs["caption"], graphs["encode"]
+    encode = graphs["encode"]
+    caption = graphs.get("caption", encode)
     for there, here in zip(caption.operators, encode.operators, strict=False):
         if there.opcodeIndex != here.opcodeIndex:
             break
@@ -134,8 +136,8 @@ def replace_encoder(model, encoder):
     """A captioner file's bytes with another encoder in it.
 
     Args:
-        model: bytes of a `.tflite` with the signatures `caption` and `encode`, which begin with the
-            same operators.
+        model: bytes of a `.tflite` with the signature `encode`, and `caption` or not, which begins
+            with the same operators.
         encoder: bytes of a `.tflite`, an image to what annotations are reshaped from.
     """
     parsed, other = parse(model), parse(encoder)
@@ -148,7 +150,7 @@ def replace_encoder(model, encoder):
     graphs = {each.name.decode(): each for each in parsed.subgraphs}
     encode = graphs["encode"]
     reshape = next(i for i, each in enumerate(encode.operators) if annotations in each.outputs)
-    for graph in (encode, graphs["caption"]):
+    for graph in (graphs[name] for name in ("encode", "caption") if name in graphs):
         result = graph.operators[reshape].inputs[0]
         replaced = {id(each) for each in origin(graph, result)}
         place = {-1: -1, source.inputs[0]: graph.inputs[0], source.outputs[0]: result}

@@ -12,10 +12,20 @@ from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_export import quantization
 from sat_export.compression import compress
+from sat_export.flatbuffer import operators, parse
 from sat_export.quantization_aware import train_encoder
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
+# The signatures of a target's file. A GPU has no loops, and so no `caption`.
+TARGETS = {"cpu": ("caption", "encode", "step"), "gpu": ("encode", "step")}
+# Of LiteRT's operators, those that its GPU runtimes lack or, of int4 weights, break at.
+_NOT_ON_GPU = {
+    *("WHILE", "IF", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "ARG_MAX"),
+    *("ARG_MIN", "ONE_HOT", "GATHER_ND", "UNPACK", "EXPAND_DIMS", "SQUEEZE", "LOG_SOFTMAX"),
+    *("REVERSE_V2", "RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"),
+}
+_GPU_SCHEMES = ("none", "dynamic", "int8", "qat")
 _MOST_RANGES = 100  # photos of a folder that ranges are found on: more do not move them
 _MOST = 6000  # that are learnt from
 
@@ -28,6 +38,7 @@ def export_tflite(
     photos=None,
     trained_on=None,
     compression=None,
+    target="cpu",
     **training,
 ):
     """Writes a captioner as one `.tflite` file with its vocabulary and settings inside.
@@ -43,24 +54,33 @@ def export_tflite(
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
         compression: dict of options of `compression.compress`: the captioner is pruned, clustered
             or both before. Defaults to `None`: neither.
+        target: str. `"cpu"`, or `"gpu"`: `encode` and `step` alone, of operators that GPUs have.
+            Defaults to `"cpu"`.
         **training: `loss`, `epochs`, `learning_rate` of the scheme `qat`, see
             `quantization_aware.train_encoder`.
     Returns:
         The file's size in bytes.
     Raises:
-        InputError: for an unknown scheme, or too few photos.
+        InputError: for an unknown scheme or target, too few photos, or operators that the target
+            lacks.
     """
+    check_choice("target", target, TARGETS)
     check_choice("quantisation", quantize, quantization.SCHEMES)
     encoder, decoder = quantization.SCHEMES[quantize]
     if quantize_decoder:
         check_choice("quantisation", quantize_decoder, quantization.DECODER_SCHEMES)
         decoder = quantize_decoder
+    if target == "gpu" and not {encoder, decoder} <= set(_GPU_SCHEMES):
+        raise InputError(
+            f"target gpu: encoder {encoder}, decoder {decoder}: GPUs take "
+            f"{', '.join(_GPU_SCHEMES)}; quantise by one of them"
+        )
     learns = encoder == "qat" or compression
     if learns or encoder == "int8":
         images = _images(photos, captioner.encoder.image_size, _MOST if learns else _MOST_RANGES)
     if compression:
         captioner = compress(captioner, np.stack(images), **compression)
-    model = _convert(captioner)
+    model = _convert(captioner, TARGETS[target])
     if encoder == "qat":
         learnt = train_encoder(captioner, np.stack(images), **training)
         model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
@@ -68,7 +88,10 @@ def export_tflite(
     else:
         images = images[:_MOST_RANGES] if encoder == "int8" else None
         model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
+    if target == "gpu":
+        _check_for_gpu(model)
     settings = {
+        "target": target,
         "image_size": captioner.encoder.image_size,
         "resize": "stretch, bilinear, antialiased",
         "grid": captioner.encoder.grid,
@@ -96,15 +119,24 @@ def export_tflite(
         return temporary.stat().st_size
 
 
-def _convert(captioner):
+def _convert(captioner, signatures):
     """A float32 file's bytes."""
     module = CaptionerModule(captioner)
     with tempfile.TemporaryDirectory() as saved_model:
         tf.saved_model.save(module, saved_model, signatures=module.signatures())
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            saved_model, signature_keys=["caption", "encode", "step"]
+            saved_model, signature_keys=list(signatures)
         )
         return converter.convert()
+
+
+def _check_for_gpu(model):
+    for graph, _, kind in operators(parse(model)):
+        if kind in _NOT_ON_GPU:
+            raise InputError(
+                f"target gpu: GPUs have no {kind}, which `{graph.name.decode()}` needs; "
+                "export for the target cpu, whose `caption` runs anywhere"
+            )
 
 
 def _images(folder, size, most):

@@ -12,6 +12,7 @@ from sat_edge import Captioner, InputError, to_pixels
 from sat_export import export_tflite
 from sat_export.flatbuffer import operators, parse, type_of
 from sat_export.quantization_aware import train_encoder
+from sat_export.tflite import _check_for_gpu
 
 
 def operator_names(path):
@@ -61,6 +62,33 @@ def test_signatures_share_their_weights(captioner, tflite_file):
     """The file holds each weight once: three signatures would be three times the size."""
     weights = 4 * sum(int(np.prod(each.shape)) for each in captioner.weights)
     assert weights < tflite_file.stat().st_size < 1.6 * weights
+
+
+def test_lists_of_numbers_are_written_once(captioner, tmp_path, folder):
+    """Three signatures have scales and zero points each for the weights that they share."""
+    export_tflite(captioner, tmp_path / "int8.tflite", "int8", photos=folder)
+    model = (tmp_path / "int8.tflite").read_bytes()
+    kernels = [
+        tensor.quantization.scale
+        for graph in parse(model).subgraphs
+        for tensor in graph.tensors
+        if tensor.quantization is not None
+        and tensor.quantization.scale is not None
+        and len(tensor.quantization.scale) > 16
+    ]
+    different = {each.tobytes() for each in kernels}
+    assert len(kernels) >= 2 * len(different) > 0
+    assert [model.count(each) for each in different] == [1] * len(different)
+
+
+def test_target_gpu_refuses_what_gpus_lack(captioner, tflite_file, tmp_path):
+    with pytest.raises(InputError, match="GPUs take none, dynamic, int8, qat"):
+        export_tflite(captioner, tmp_path / "a.tflite", "float16", target="gpu")
+    with pytest.raises(InputError, match=r"GPUs have no \w+, which `(caption|while\w*)` needs"):
+        _check_for_gpu(tflite_file.read_bytes())
+    with pytest.raises(InputError, match="unknown target 'tpu'"):
+        export_tflite(captioner, tmp_path / "a.tflite", target="tpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")

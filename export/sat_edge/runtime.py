@@ -1,0 +1,106 @@
+"""A file on the CPU or on a GPU: `run(signature, **inputs)` gives the outputs by name."""
+
+import os
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from sat_edge.errors import InputError
+
+ACCELERATORS = ("cpu", "gpu")
+_EXPORT = "export it with `--target gpu`, which leaves the loop of `caption` out"
+
+
+class CPURuntime:
+    """LiteRT's interpreter.
+
+    Args:
+        path: a `.tflite` file.
+        threads: int.
+    Raises:
+        InputError: if the file is damaged.
+    """
+
+    def __init__(self, path, threads):
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+            self._runners = {
+                name: self._interpreter.get_signature_runner(name)
+                for name in self._interpreter.get_signature_list()
+            }
+        except ValueError as error:
+            raise InputError(f"{path}: damaged file; export it again") from error
+        self.signatures = tuple(self._runners)
+
+    def run(self, signature, **inputs):
+        return self._runners[signature](**inputs)
+
+    def output_shape(self, signature, name):
+        return tuple(self._runners[signature].get_output_details()[name]["shape"])
+
+
+class GPURuntime:
+    """LiteRT's compiled model, all of it on the GPU: through Vulkan, Metal or Direct3D.
+
+    Args:
+        path: a `.tflite` file of `encode` and `step` alone: no GPU has loops.
+    Raises:
+        InputError: where there is no such GPU, or it does not take all of the file.
+    """
+
+    def __init__(self, path):
+        # The GPU's library looks for this folder, and ends the process where it is not named.
+        os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")
+        from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
+
+        try:
+            self._model = CompiledModel.from_file(str(path), HardwareAccelerator.GPU)
+        except RuntimeError as error:
+            if "not accelerated" in str(error):
+                raise InputError(f"{path}: the GPU takes a part of it only; {_EXPORT}") from error
+            raise InputError(f"{path}: no GPU that LiteRT can use was found here") from error
+        self.signatures = tuple(self._model.get_signature_list())
+        self._inputs, self._outputs, self._details = {}, {}, {}
+        for name, ends in self._model.get_signature_list().items():
+            self._inputs[name] = {
+                each: self._model.create_input_buffer_by_name(name, each) for each in ends["inputs"]
+            }
+            self._outputs[name] = {
+                each: self._model.create_output_buffer_by_name(name, each)
+                for each in ends["outputs"]
+            }
+            self._details[name] = self._model.get_output_tensor_details(name)
+
+    def run(self, signature, **inputs):
+        buffers, results = self._inputs[signature], self._outputs[signature]
+        for name, value in inputs.items():
+            buffers[name].write(np.ascontiguousarray(value))
+        self._model.run_by_name(signature, buffers, results)
+        found = {}
+        for name, buffer in results.items():
+            shape = self.output_shape(signature, name)
+            found[name] = buffer.read(int(np.prod(shape)), np.float32).reshape(shape)
+        return found
+
+    def output_shape(self, signature, name):
+        return tuple(self._details[signature][name]["shape"])
+
+
+def open_runtime(path, threads, accelerator, target):
+    """The accelerator's runtime; where it cannot be had, the CPU's, and the reason.
+
+    Args:
+        path, threads: see `CPURuntime`.
+        accelerator: str, of `ACCELERATORS`.
+        target: str, what the file was exported for. The GPU's library would end the process on
+            some files of another.
+    """
+    why_not = None
+    if accelerator == "gpu":
+        try:
+            if target != "gpu":
+                raise InputError(f"{path}: made for the CPU; {_EXPORT}")
+            return GPURuntime(path), None
+        except InputError as error:
+            why_not = str(error)
+    return CPURuntime(path, threads), why_not
