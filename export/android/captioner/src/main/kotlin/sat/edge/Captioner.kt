@@ -1,0 +1,280 @@
+package sat.edge
+
+import android.content.res.AssetManager
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.graphics.Color
+import java.io.Closeable
+import java.io.File
+import java.io.FileInputStream
+import java.io.IOException
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.channels.FileChannel
+import kotlin.math.abs
+
+enum class Accelerator { CPU, GPU }
+
+/**
+ * Captions photos with one `captioner.tflite`, vocabulary and settings inside it, by LiteRT.
+ *
+ *     val captioner = Captioner.fromAssets(context.assets, "captioner.tflite")
+ *     val caption = captioner.caption(bitmap)
+ *     println(caption.text)
+ *
+ * It is not safe for several threads at once, and on the GPU it must be made, used and closed on
+ * one thread: give it one of its own.
+ *
+ * @param file the whole file, memory-mapped, or a direct buffer in native order.
+ * @param name what an error calls the file.
+ * @param threads of the CPU. Defaults to 1.
+ * @param accelerator where it is to run. The GPU takes a file with `encode` and `step` alone, as
+ *   `export_tflite(..., target="gpu")` writes it; where that does not come to run, or to the CPU's
+ *   numbers, the CPU does the work and [fallback] says why. Defaults to the CPU.
+ * @throws InputError if the file is no captioner.
+ */
+class Captioner(
+    file: ByteBuffer,
+    name: String = "model",
+    threads: Int = 1,
+    accelerator: Accelerator = Accelerator.CPU
+) : Closeable {
+    private val inside = CaptionerFile.read(file, name)
+    private var model: LiteRtModel
+
+    /** Id to word. */
+    val vocabulary: List<String> get() = inside.vocabulary
+
+    /** Height of the photo as the model sees it, in pixels. */
+    val imageHeight: Int get() = inside.imageHeight
+
+    /** Width of the photo as the model sees it, in pixels. */
+    val imageWidth: Int get() = inside.imageWidth
+
+    /** Why the GPU was asked for and is not used; null otherwise. */
+    val fallback: String?
+
+    init {
+        if ("int4" in inside.weights) {
+            // LiteRT 1.4 runs such a file, to wrong words.
+            throw InputError("$name: int4 weights need LiteRT 2.1; export it with int8")
+        }
+        try {
+            model = LiteRtModel(file, threads)
+        } catch (error: IllegalArgumentException) {
+            throw InputError("$name: damaged file; export it again", error)
+        }
+        val words = if ("step" in model.signatures) model.size("step", "logits") else 0
+        if (words != vocabulary.size) {
+            model.close()
+            throw InputError(
+                "$name: ${vocabulary.size} words in its vocabulary, $words in its model; " +
+                    "export it again"
+            )
+        }
+        fallback = if (accelerator == Accelerator.GPU) moveToGpu(file, threads) else null
+    }
+
+    /** @param file of the device's storage, such as one that was downloaded. */
+    constructor(file: File, threads: Int = 1, accelerator: Accelerator = Accelerator.CPU) :
+        this(map(file), file.path, threads, accelerator)
+
+    override fun close() = model.close()
+
+    /**
+     * The best caption of one photo, greedily or by beam search.
+     *
+     * @param photo of any size; where it is transparent it becomes white.
+     * @param beamWidth 1, the default, is greedy.
+     * @param lengthPenalty captions are ranked by log-probability / length^this. Defaults to 0.
+     * @param noRepeatNgram no run of so many words comes twice. Defaults to 0, off.
+     * @throws InputError for a search that cannot be.
+     */
+    fun caption(
+        photo: Bitmap,
+        beamWidth: Int = 1,
+        lengthPenalty: Double = 0.0,
+        noRepeatNgram: Int = 0
+    ): Caption = caption(pixels(photo), beamWidth, lengthPenalty, noRepeatNgram)
+
+    /** The same of [pixels] that a camera gives: [imageHeight] x [imageWidth] x 3, RGB. */
+    fun caption(
+        pixels: ByteArray,
+        beamWidth: Int = 1,
+        lengthPenalty: Double = 0.0,
+        noRepeatNgram: Int = 0
+    ): Caption {
+        if (beamWidth != 1 || noRepeatNgram != 0 || "caption" !in model.signatures) {
+            return beamSearch(pixels, beamWidth, lengthPenalty, noRepeatNgram)[0]
+        }
+        val outputs = model.run("caption", mapOf("image" to image(pixels)))
+        val tokens = outputs.getValue("tokens").ints() // (T)
+        val attention = outputs.getValue("attention").floats() // (T, L)
+        val logProb = outputs.getValue("log_prob").floats()[0].toDouble()
+        val locations = attention.size / tokens.size
+        val rows = List(tokens.size) {
+            attention.copyOfRange(it * locations, (it + 1) * locations)
+        }
+        return Caption.fromDecoder(inside, tokens, rows, logProb, logProb)
+    }
+
+    /**
+     * The n best captions of one photo, the best first, over the signatures `encode` and `step`.
+     *
+     * @param photo, lengthPenalty, noRepeatNgram see [caption].
+     * @param beamWidth defaults to 3.
+     * @param nBest at most [beamWidth]. Defaults to 1.
+     */
+    fun beamSearch(
+        photo: Bitmap,
+        beamWidth: Int = 3,
+        lengthPenalty: Double = 0.0,
+        noRepeatNgram: Int = 0,
+        nBest: Int = 1
+    ): List<Caption> = beamSearch(pixels(photo), beamWidth, lengthPenalty, noRepeatNgram, nBest)
+
+    fun beamSearch(
+        pixels: ByteArray,
+        beamWidth: Int = 3,
+        lengthPenalty: Double = 0.0,
+        noRepeatNgram: Int = 0,
+        nBest: Int = 1
+    ): List<Caption> {
+        val found = beamSearch(
+            { token, state: Map<String, ByteBuffer> -> step(model, token, state) },
+            model.run("encode", mapOf("image" to image(pixels))),
+            inside.maxLength,
+            beamWidth,
+            lengthPenalty,
+            noRepeatNgram,
+            nBest
+        )
+        return found.map {
+            val score = it.score(lengthPenalty)
+            Caption.fromDecoder(inside, it.tokens.toIntArray(), it.attention, it.logProb, score)
+        }
+    }
+
+    /** A photo as the model sees it: [imageHeight] x [imageWidth] x 3, RGB, 0..255. */
+    fun pixels(photo: Bitmap): ByteArray {
+        var opaque = photo
+        if (photo.config == Bitmap.Config.HARDWARE) { // whose pixels the CPU does not see
+            opaque = photo.copy(Bitmap.Config.ARGB_8888, false)
+                ?: throw InputError("no memory for a photo of ${photo.width} x ${photo.height}")
+        }
+        if (opaque.hasAlpha()) opaque = onWhite(opaque)
+        return resize(opaque.height, opaque.width, imageHeight, imageWidth) { y, row ->
+            opaque.getPixels(row, 0, opaque.width, 0, y, opaque.width, 1)
+        }
+    }
+
+    private fun onWhite(photo: Bitmap): Bitmap {
+        val opaque = Bitmap.createBitmap(photo.width, photo.height, Bitmap.Config.ARGB_8888)
+        opaque.eraseColor(Color.WHITE)
+        Canvas(opaque).drawBitmap(photo, 0f, 0f, null)
+        return opaque
+    }
+
+    private fun image(pixels: ByteArray): ByteBuffer {
+        val expected = imageHeight * imageWidth * 3
+        if (pixels.size != expected) {
+            throw InputError(
+                "${pixels.size} bytes are no photo: $imageHeight x $imageWidth x 3, RGB"
+            )
+        }
+        val image = LiteRtModel.numbers(expected) // (1, H, W, 3)
+        for (i in pixels.indices) image.putFloat(i * 4, (pixels[i].toInt() and 255).toFloat())
+        return image
+    }
+
+    private fun step(
+        model: LiteRtModel,
+        token: Int,
+        state: Map<String, ByteBuffer>
+    ): Step<Map<String, ByteBuffer>> {
+        val input = LiteRtModel.numbers(1).putInt(0, token)
+        val outputs = model.run("step", state + ("token" to input))
+        val moved = listOf("h", "c").associate { it to outputs.getValue(it) }
+        return Step(
+            outputs.getValue("logits").floats(),
+            state + moved,
+            outputs.getValue("attention").floats()
+        )
+    }
+
+    /** Returns why not, or null when [model] is on the GPU. */
+    private fun moveToGpu(file: ByteBuffer, threads: Int): String? {
+        if ("caption" in model.signatures) {
+            return "the file has the loop `caption`, which no GPU takes; " +
+                "export one with target=\"gpu\""
+        }
+        try {
+            val gpu = LiteRtModel.onGpu(file, threads)
+            val difference = logits(gpu).zip(logits(model)) { one, other -> abs(one - other) }
+                .fold(0f) { most, each -> if (each <= most) most else each } // NaN wins
+            if (difference <= TOLERANCE) {
+                model.close()
+                model = gpu
+                return null
+            }
+            gpu.close()
+            return "the GPU's numbers differ from the CPU's by $difference"
+        } catch (error: Exception) { // of LiteRT: an operator or a driver that does not do
+            return error.message ?: error.toString()
+        } catch (error: LinkageError) { // an app without litert-gpu, or without its library
+            return error.toString()
+        }
+    }
+
+    /** Of the first word of a picture that has every value and an edge everywhere. */
+    private fun logits(model: LiteRtModel): List<Float> {
+        val picture = ByteArray(imageHeight * imageWidth * 3) { (it * it % 251).toByte() }
+        return step(model, START, model.run("encode", mapOf("image" to image(picture))))
+            .logits.toList()
+    }
+
+    companion object {
+        private const val TOLERANCE = 0.01f // of logits; GPUs and CPUs add in another order
+
+        /**
+         * From an app's assets, memory-mapped: nothing is copied.
+         *
+         * @param path of the asset, such as `captioner.tflite`.
+         * @param threads, accelerator see [Captioner].
+         */
+        fun fromAssets(
+            assets: AssetManager,
+            path: String,
+            threads: Int = 1,
+            accelerator: Accelerator = Accelerator.CPU
+        ): Captioner {
+            val file = try {
+                assets.openFd(path).use { asset ->
+                    FileInputStream(asset.fileDescriptor).use {
+                        map(it.channel, asset.startOffset, asset.declaredLength)
+                    }
+                }
+            } catch (error: IOException) {
+                throw InputError(
+                    "assets/$path: not there, or compressed; put it in src/main/assets, " +
+                        "with the ending .tflite",
+                    error
+                )
+            }
+            return Captioner(file, "assets/$path", threads, accelerator)
+        }
+
+        private fun map(file: File): ByteBuffer {
+            if (!file.isFile) throw InputError("$file: no such file")
+            try {
+                return FileInputStream(file).use { map(it.channel, 0, file.length()) }
+            } catch (error: IOException) {
+                throw InputError("$file: cannot be read", error)
+            }
+        }
+
+        private fun map(channel: FileChannel, start: Long, length: Long): ByteBuffer =
+            channel.map(FileChannel.MapMode.READ_ONLY, start, length)
+                .order(ByteOrder.nativeOrder())
+    }
+}

@@ -1,0 +1,5 @@
+package android.text.method;
+
+public class LinkMovementMethod implements MovementMethod {
+    public static native MovementMethod getInstance();
+}
