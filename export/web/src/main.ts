@@ -142,6 +142,7 @@ async function makeCaption(signal: AbortSignal) {
     const onWord = width === 1 ? (caption: Caption) => showWords(caption) : undefined;
     const caption = await captioner!.caption(pixels, { width, onWord, signal });
     showWords(caption);
+    following.push(window.setTimeout(showAttention, nextWordAt + 1000 - performance.now(), -1));
     showTiming(caption, prepareTime);
     element('spoken').textContent = `Caption: ${caption.text}.`;
   } finally {

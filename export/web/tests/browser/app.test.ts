@@ -1,0 +1,336 @@
+/** The built page in a real Chromium, against what sat_edge says of the same photos and models. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { basename } from 'node:path';
+
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import { launchChromium, swiftShader } from '../../chromium.mjs';
+import { serve } from '../../serve.mjs';
+import { fixture } from '../fixtures';
+
+interface Wanted {
+  model: string;
+  photo: string;
+  width: number;
+  text: string;
+  words: string[];
+  attention: number[][];
+}
+const captions: Wanted[] = JSON.parse(readFileSync(fixture('captions.json'), 'utf8'));
+const wanted = (photo: string, width = 1, model = 'dynamic.tflite') =>
+  captions.find((each) => each.photo === photo && each.width === width && each.model === model)!;
+
+let server: Awaited<ReturnType<typeof serve>>;
+let browser: Browser;
+let page: Page;
+
+beforeAll(async () => {
+  server = await serve(fixture('models'));
+  browser = await launchChromium(['--use-fake-device-for-media-stream']);
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+afterEach(async () => {
+  await page.context().close();
+});
+
+async function open(query = 'model=models/dynamic.tflite', options: BrowserContextOptions = {}) {
+  page = await browser.newPage(options);
+  await page.goto(`${server.url}?${query}`);
+  await page.locator('#engine', { hasText: / on W|No model/ }).waitFor({ timeout: 120_000 });
+}
+
+/** Drops a file on the page, as a hand does. */
+async function drop(path: string) {
+  const bytes = readFileSync(path).toString('base64');
+  const transfer = await page.evaluateHandle(
+    ([bytes, name]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(bytes), (character) => character.charCodeAt(0))], name));
+      return transfer;
+    },
+    [bytes, basename(path)],
+  );
+  await page.dispatchEvent('#frame', 'drop', { dataTransfer: transfer });
+}
+
+const words = () => page.locator('.word').allTextContents();
+const notice = () => page.locator('#notice').textContent();
+
+/** Waits until a screen reader would be told this caption. */
+async function waitForCaption({ text, words: expected }: Wanted) {
+  await expect.poll(() => page.textContent('#spoken'), { timeout: 120_000 }).toBe(`Caption: ${text}.`);
+  expect(await words()).toEqual(expected);
+  await page.waitForTimeout(expected.length * 70 + 1800); // every word has appeared, and its light has gone
+}
+
+/** The photo as it is on the screen: mean red, green, blue of every cell of a 7 x 7 grid. */
+async function seen(): Promise<number[][]> {
+  const screenshot = (await page.locator('#frame').screenshot()).toString('base64');
+  return page.evaluate(async (screenshot) => {
+    const bytes = Uint8Array.from(atob(screenshot), (character) => character.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes]));
+    const context = new OffscreenCanvas(7, 7).getContext('2d')!;
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(bitmap, 0, 0, 7, 7);
+    const { data } = context.getImageData(0, 0, 7, 7);
+    return Array.from({ length: 49 }, (_, i) => [...data.slice(4 * i, 4 * i + 3)]);
+  }, screenshot);
+}
+
+/** How much of the photo's own light is left in each cell under the heat map. */
+function light(lit: number[][], bare: number[][]): number[] {
+  const sum = (cell: number[]) => cell[0] + cell[1] + cell[2];
+  return lit.map((cell, i) => sum(cell) / (sum(bare[i]) + 1));
+}
+
+function correlation(a: number[], b: number[]): number {
+  const mean = (values: number[]) => values.reduce((x, y) => x + y, 0) / values.length;
+  const [ma, mb] = [mean(a), mean(b)];
+  const dot = (x: number[], mx: number, y: number[], my: number) => mean(x.map((v, i) => (v - mx) * (y[i] - my)));
+  return dot(a, ma, b, mb) / Math.sqrt(dot(a, ma, a, ma) * dot(b, mb, b, mb));
+}
+
+describe('captions', () => {
+  test.each(readdirSync(fixture('photos')))('%s: what sat_edge says', async (photo) => {
+    await open();
+    await drop(fixture(`photos/${photo}`));
+    await waitForCaption(wanted(photo));
+    for (const part of ['encode', 'word', 'total']) {
+      expect(Number.parseFloat((await page.textContent(`#${part}-time`))!)).toBeGreaterThan(0);
+    }
+  });
+
+  test('the beam slider gives sat_edge’s beam captions', async () => {
+    await open();
+    await drop(fixture('photos/shapes-7.png'));
+    await waitForCaption(wanted('shapes-7.png', 1));
+    for (const width of [2, 3, 5, 1]) {
+      await page.fill('#beam-width', String(width));
+      await waitForCaption(wanted('shapes-7.png', width));
+    }
+    expect(new Set([1, 2, 3, 5].map((width) => wanted('shapes-7.png', width).text)).size).toBeGreaterThan(2);
+  });
+
+  test('a photo that comes while another is captioned takes its place', async () => {
+    await open();
+    await page.fill('#beam-width', '5');
+    await drop(fixture('photos/shapes-7.png'));
+    await drop(fixture('photos/turned.jpg'));
+    await waitForCaption(wanted('turned.jpg', 5));
+  });
+
+  test('a model from a file', async () => {
+    await open('model=models/none.tflite');
+    expect(await notice()).toContain('none.tflite is not there (404)');
+    await drop(fixture('photos/shapes-2.png'));
+    await expect.poll(notice).toContain('There is no model yet');
+    await page.setInputFiles('#model-file', fixture('models/dynamic.tflite'));
+    await waitForCaption(wanted('shapes-2.png'));
+    expect(await page.isHidden('#notice')).toBe(true);
+  });
+});
+
+describe('where the model looked', () => {
+  test('the light on the photo goes with the pointer to where each word looked', async () => {
+    await open();
+    await drop(fixture('photos/turned.jpg'));
+    const { attention, words } = wanted('turned.jpg');
+    await waitForCaption(wanted('turned.jpg'));
+    const bare = await seen();
+    for (const n of [1, 4, words.length - 1]) {
+      await page.locator('.word').nth(n).hover();
+      await page.waitForTimeout(800); // the light has moved
+      expect(correlation(light(await seen(), bare), attention[n])).toBeGreaterThan(0.6);
+    }
+    await page.hover('h1');
+    await page.waitForTimeout(800);
+    expect(await seen()).toEqual(bare);
+  });
+
+  test('a word that was clicked keeps its light', async () => {
+    await open();
+    await drop(fixture('photos/turned.jpg'));
+    await waitForCaption(wanted('turned.jpg'));
+    const bare = await seen();
+    await page.locator('#strip li').nth(2).click();
+    await page.hover('h1');
+    await page.waitForTimeout(800);
+    expect(correlation(light(await seen(), bare), wanted('turned.jpg').attention[2])).toBeGreaterThan(0.6);
+  });
+});
+
+test('offline, with the model, after one visit', async () => {
+  const own = await serve(fixture('models'));
+  page = await browser.newPage();
+  await page.goto(`${own.url}?model=models/dynamic.tflite`);
+  await page.locator('#engine', { hasText: 'on WASM' }).waitFor({ timeout: 120_000 });
+  const kept = () =>
+    page.evaluate(async () => (await (await caches.open('page')).keys()).map(({ url }) => url).join('\n'));
+  await expect.poll(kept, { timeout: 60_000 }).toMatch(/internal\.wasm/);
+  await own.close();
+  await expect(fetch(own.url)).rejects.toThrow();
+  await page.goto(`${own.url}?model=models/dynamic.tflite`);
+  await page.locator('#engine', { hasText: 'on WASM' }).waitFor({ timeout: 120_000 });
+  await drop(fixture('photos/shapes-2.png'));
+  await waitForCaption(wanted('shapes-2.png'));
+});
+
+test('Chromium would install it as an app', async () => {
+  await open();
+  const session = await page.context().newCDPSession(page);
+  const { errors } = (await session.send('Page.getAppManifest')) as { errors: unknown[] };
+  expect(errors).toEqual([]);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const { installabilityErrors } = await session.send('Page.getInstallabilityErrors');
+  // Playwright's pages are private windows, into which Chromium installs nothing.
+  expect(installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== 'in-incognito')).toEqual([]);
+});
+
+test('by keyboard alone', async () => {
+  await open();
+  const focused = () => page.evaluate(() => document.activeElement!.getAttribute('aria-label') ?? document.activeElement!.textContent!.trim());
+  const tabTo = async (name: string) => {
+    for (let i = 0; i < 30; i++) {
+      await page.keyboard.press('Tab');
+      if ((await focused()).startsWith(name)) return;
+    }
+    throw new Error(`Tab never comes to ${name}`);
+  };
+  await tabTo('Choose a photo');
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
+  await chooser.setFiles(fixture('photos/turned.jpg'));
+  const { attention, words } = wanted('turned.jpg');
+  await waitForCaption(wanted('turned.jpg'));
+  const bare = await seen();
+  await tabTo(`${words[0]}: looked most at the`);
+  await page.keyboard.press('ArrowRight');
+  await page.waitForTimeout(800);
+  expect(await focused()).toMatch(new RegExp(`^${words[1]}: looked most at the `));
+  expect(correlation(light(await seen(), bare), attention[1])).toBeGreaterThan(0.6);
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement!).outlineWidth);
+  expect(Number.parseFloat(outline)).toBeGreaterThanOrEqual(2);
+  while ((await page.evaluate(() => document.activeElement!.id)) !== 'beam-width') await page.keyboard.press('Tab');
+  await page.keyboard.press('ArrowRight');
+  await waitForCaption(wanted('turned.jpg', 2));
+});
+
+test('on a phone’s screen', async () => {
+  const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+  await open(undefined, phone);
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.tap('#choose-photo')]);
+  await chooser.setFiles(fixture('photos/turned.jpg'));
+  await waitForCaption(wanted('turned.jpg'));
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+  for (const selector of ['#choose-photo', '#open-camera', '#frame']) {
+    const box = (await page.locator(selector).boundingBox())!;
+    expect(box.height).toBeGreaterThanOrEqual(44); // a finger's width
+    expect(box.y + box.height).toBeLessThanOrEqual(844);
+    expect(box.x + box.width).toBeLessThanOrEqual(390);
+  }
+  const bare = await seen();
+  await page.locator('.word').nth(4).tap();
+  await page.waitForTimeout(800);
+  expect(correlation(light(await seen(), bare), wanted('turned.jpg').attention[4])).toBeGreaterThan(0.6);
+});
+
+test('without motion where that is wished', async () => {
+  await open(undefined, { reducedMotion: 'reduce' });
+  await drop(fixture('photos/turned.jpg'));
+  await expect.poll(words).toEqual(wanted('turned.jpg').words);
+  expect(await page.evaluate(() => document.getAnimations().length)).toBe(0);
+});
+
+describe('bad input is named, and the app goes on', () => {
+  test.each([
+    ['models/text.tflite', 'text.tflite is no model'],
+    ['models/no-vocabulary.tflite', 'no-vocabulary.tflite has no vocabulary inside'],
+    ['models/damaged.tflite', 'damaged.tflite is damaged'],
+    ['models/other-words.tflite', 'its vocabulary is not its own'],
+    ['text.jpg', 'text.jpg is not a photo'],
+  ])('%s', async (file, says) => {
+    await open();
+    await drop(fixture(file));
+    await expect.poll(notice, { timeout: 60_000 }).toContain(says);
+    expect(await notice()).not.toContain('\n');
+    await drop(fixture('photos/shapes-2.png'));
+    await waitForCaption(wanted('shapes-2.png'));
+    expect(await page.isHidden('#notice')).toBe(true);
+  });
+
+  test('the camera, refused', async () => {
+    await open();
+    await page.click('#open-camera');
+    await expect.poll(notice).toContain('The camera was refused');
+    expect(await page.isVisible('#choose-photo')).toBe(true);
+  });
+});
+
+test('a photo by the camera', async () => {
+  await open(undefined, { permissions: ['camera'] });
+  await page.click('#open-camera');
+  await page.click('#take-photo');
+  await expect.poll(() => page.textContent('#spoken'), { timeout: 60_000 }).toMatch(/^Caption: \w+ \w+/);
+  expect(await page.isHidden('#viewfinder')).toBe(true);
+  const tracks = await page.evaluate(() => (document.querySelector('video')!.srcObject as MediaStream | null)?.active);
+  expect(tracks ?? false).toBe(false);
+});
+
+describe('WebGPU', () => {
+  let gpu: Browser;
+  beforeAll(async () => {
+    gpu = await launchChromium(swiftShader);
+  });
+  afterAll(() => gpu.close());
+
+  async function openOnGpu(before?: () => void) {
+    page = await gpu.newPage();
+    if (before) await page.addInitScript(before);
+    await page.goto(`${server.url}?backend=webgpu&model=models/float32.tflite`);
+    await page.locator('#engine', { hasText: 'on WebGPU' }).waitFor({ timeout: 200_000 });
+  }
+
+  test('captions as on WASM', async () => {
+    await openOnGpu();
+    await drop(fixture('photos/shapes-2.png'));
+    await waitForCaption(wanted('shapes-2.png', 1, 'float32.tflite'));
+    expect(await page.textContent('#engine')).toContain('on WebGPU');
+  });
+
+  test('a device that is lost in the middle: the caption is finished on WASM', async () => {
+    await openOnGpu(() => {
+      const request = GPUAdapter.prototype.requestDevice;
+      GPUAdapter.prototype.requestDevice = async function (descriptor) {
+        const device = await request.call(this, descriptor);
+        const seen = new MutationObserver(() => {
+          if (document.querySelectorAll('.word').length === 3) device.destroy();
+        });
+        seen.observe(document, { subtree: true, childList: true });
+        return device;
+      };
+    });
+    await drop(fixture('photos/shapes-2.png'));
+    await expect.poll(() => page.textContent('#engine'), { timeout: 120_000 }).toContain('WebGPU was lost');
+    await waitForCaption(wanted('shapes-2.png', 1, 'float32.tflite'));
+    expect(await page.textContent('#engine')).toContain('on WASM');
+    await drop(fixture('photos/turned.jpg'));
+    await waitForCaption(wanted('turned.jpg', 1, 'float32.tflite'));
+  });
+
+  test('none: said, and captions come from WASM', async () => {
+    await open('backend=webgpu&model=models/dynamic.tflite');
+    expect(await page.textContent('#engine')).toMatch(/^No WebGPU here: .* on WASM$/);
+    await drop(fixture('photos/shapes-2.png'));
+    await waitForCaption(wanted('shapes-2.png'));
+  });
+});
+
+test('the conformance page is no part of the build', () => {
+  const files = readdirSync('dist', { recursive: true }) as string[];
+  const text = files.filter((file) => /\.(html|js)$/.test(file)).map((file) => readFileSync(`dist/${file}`, 'utf8'));
+  expect(text.length).toBeGreaterThan(3);
+  expect(text.join()).not.toMatch(/conformance/i);
+});
