@@ -24,7 +24,7 @@ JSON = Path("/usr/share/java/json-android.jar")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (shutil.which("kotlinc") and JSON.exists()),
+        not (shutil.which(os.environ.get("KOTLINC", "kotlinc")) and JSON.exists()),
         reason="no Kotlin; apt-get install kotlin libandroid-json-org-java",
     ),
 ]
@@ -271,6 +271,7 @@ def test_transparent_and_hardware_bitmaps(ask, as_bitmap, tflite_file, photos):
         ("none", "LiteRT knows this GPU not to do"),
         ("refuses", "operator not supported"),
         ("wrong", "the GPU's numbers differ from the CPU's by "),
+        ("nan", "the GPU's numbers differ from the CPU's by NaN"),
     ],
 )
 def test_the_gpu_or_the_cpu_and_why(ask, as_bitmap, gpu_file, photos, gpu, reason):

@@ -210,15 +210,18 @@ class Captioner(
         }
         try {
             val gpu = LiteRtModel.onGpu(file, threads)
-            val difference = logits(gpu).zip(logits(model)) { one, other -> abs(one - other) }
-                .fold(0f) { most, each -> if (each <= most) most else each } // NaN wins
-            if (difference <= TOLERANCE) {
-                model.close()
-                model = gpu
-                return null
+            try {
+                val difference = logits(gpu).zip(logits(model)) { one, other -> abs(one - other) }
+                    .fold(0f) { most, each -> maxOf(most, each) } // NaN if any is
+                if (difference <= TOLERANCE) {
+                    model.close()
+                    model = gpu
+                    return null
+                }
+                return "the GPU's numbers differ from the CPU's by $difference"
+            } finally {
+                if (model !== gpu) gpu.close()
             }
-            gpu.close()
-            return "the GPU's numbers differ from the CPU's by $difference"
         } catch (error: Exception) { // of LiteRT: an operator or a driver that does not do
             return error.message ?: error.toString()
         } catch (error: LinkageError) { // an app without litert-gpu, or without its library
