@@ -27,6 +27,7 @@ FILES = {
     "dynamic": {"quantize": "dynamic"},
     "int8": {"quantize": "int8"},
     "qat": {"quantize": "qat"},
+    "int8, int4": {"quantize": "int8", "quantize_decoder": "int4"},
     "int4": {"quantize": "int4"},
     "qat, int4": {"quantize": "qat", "quantize_decoder": "int4"},
 }

@@ -50,7 +50,7 @@ def export_tflite(
         quantize_decoder: str. Another scheme for the decoder, of `quantization.DECODER_SCHEMES`.
             Defaults to `None`: that of `quantize`.
         photos: path of a folder of photos like those that the file will be used on, for the
-            encoder's schemes `int8` and `qat` and for `compression`. Defaults to `None`.
+            encoder's schemes `int8`, `int4` and `qat` and for `compression`. Defaults to `None`.
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
         compression: dict of options of `compression.compress`: the captioner is pruned, clustered
             or both before. Defaults to `None`: neither.
@@ -76,7 +76,7 @@ def export_tflite(
             f"{', '.join(_GPU_SCHEMES)}; quantise by one of them"
         )
     learns = encoder == "qat" or compression
-    if learns or encoder == "int8":
+    if learns or encoder in ("int8", "int4"):
         images = _images(photos, captioner.encoder.image_size, _MOST if learns else _MOST_RANGES)
     if compression:
         captioner = compress(captioner, np.stack(images), **compression)
@@ -86,7 +86,7 @@ def export_tflite(
         model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
         model = quantization.replace_encoder(model, learnt)
     else:
-        images = images[:_MOST_RANGES] if encoder == "int8" else None
+        images = images[:_MOST_RANGES] if encoder in ("int8", "int4") else None
         model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
     if target == "gpu":
         _check_for_gpu(model)

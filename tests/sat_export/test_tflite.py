@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from sat_edge import Captioner, InputError, to_pixels
-from sat_export import export_tflite
+from sat_export import export_tflite, quantization
 from sat_export.flatbuffer import operators, parse, type_of
 from sat_export.quantization_aware import train_encoder
 from sat_export.tflite import _check_for_gpu
@@ -164,6 +164,22 @@ def test_each_part_has_its_scheme(captioner, folder, tmp_path):
         ("FULLY_CONNECTED", "INT4", "FLOAT32"),
         ("EMBEDDING_LOOKUP", "INT4", "FLOAT32"),
     }
+
+
+@pytest.mark.slow
+def test_large_kernels_take_int4(captioner, folder, tmp_path, monkeypatch):
+    path = tmp_path / "captioner.tflite"
+    monkeypatch.setattr(quantization, "_LARGE", 64 * 128)
+    export_tflite(captioner, path, "int4", photos=folder)
+    found = {}
+    for graph, operator, kind in operators(parse(path.read_bytes())):
+        if kind == "CONV_2D":
+            kernel = graph.tensors[operator.inputs[1]]
+            found[int(np.prod(kernel.shape))] = type_of(kernel)
+    large = [kind for size, kind in found.items() if size >= 64 * 128]
+    small = [kind for size, kind in found.items() if size < 64 * 128]
+    assert set(large) == {"INT4"} and set(small) == {"INT8"}
+    assert Captioner(path).settings["quantization"] == {"encoder": "int4", "decoder": "int4"}
 
 
 @pytest.mark.slow
