@@ -44,7 +44,7 @@ const photoFile = { name: basename(photo), mimeType: 'image/jpeg', buffer: readF
 
 /** A first visit: seconds from navigation to the caption of a photo that was waiting, and bytes without the model. */
 async function visit() {
-  const context = await browser.newContext();
+  const context = await browser.newContext({ reducedMotion: 'reduce' }); // no animation beside the work
   const page = await context.newPage();
   let bytes = 0;
   page.on('response', async (response) => {

@@ -58,12 +58,14 @@ def write_models(folder):
         settings = inside.read("captioner.json")
     (folder / "text.tflite").write_text("no model at all\n" * 9)
     (folder / "no-vocabulary.tflite").write_bytes(model[:start])
-    damaged = model[:1000] + bytes(9000) + model[10000:]
-    (folder / "damaged.tflite").write_bytes(damaged)
-    (folder / "other-words.tflite").write_bytes(model[:start])
-    with zipfile.ZipFile(folder / "other-words.tflite", "a") as inside:
-        inside.writestr("vocabulary.txt", "\n".join(words[:-5]))
-        inside.writestr("captioner.json", settings)
+    for name, length, inside_words in (
+        ("damaged.tflite", start // 2, words),
+        ("other-words.tflite", start, words[:-5]),
+    ):
+        (folder / name).write_bytes(model[:length])
+        with zipfile.ZipFile(folder / name, "a") as inside:
+            inside.writestr("vocabulary.txt", "\n".join(inside_words))
+            inside.writestr("captioner.json", settings)
 
 
 def write_photos(folder):

@@ -21,11 +21,12 @@ async function keep(urls) {
 
 async function answer(request) {
   const cache = await caches.open(CACHE);
-  if (VERSIONED.test(request.url)) return (await cache.match(request)) ?? fetch(request);
+  // Hosts that allow CORS say that answers vary by the asking origin; these are asked for by one only.
+  const kept = () => cache.match(request, { ignoreVary: true, ignoreSearch: request.mode === 'navigate' });
+  if (VERSIONED.test(request.url)) return (await kept()) ?? fetch(request);
   try {
     return await fetch(request);
   } catch {
-    const options = { ignoreSearch: request.mode === 'navigate' };
-    return (await cache.match(request, options)) ?? Response.error();
+    return (await kept()) ?? Response.error();
   }
 }

@@ -39,7 +39,7 @@ export async function fetchModel(
   try {
     response = await fetch(url, { cache: 'no-cache' });
   } catch {
-    response = await cache?.match(url);
+    response = await cache?.match(url, { ignoreVary: true });
     if (!response) throw new InputError(`${name} could not be loaded: check its address and the connection.`);
   }
   if (!response.ok) throw new InputError(`${name} is not there (${response.status}): choose a model file.`);

@@ -18,7 +18,10 @@ interface Wanted {
   attention: number[][];
 }
 const captions: Wanted[] = JSON.parse(readFileSync(fixture('captions.json'), 'utf8'));
-const wanted = (photo: string, width = 1, model = 'dynamic.tflite') =>
+// float32: the same to the last word everywhere. With int8, rounding differs between x86 and WebAssembly, and
+// of two beams of like score another one may win.
+const MODEL = 'float32.tflite';
+const wanted = (photo: string, width = 1, model = MODEL) =>
   captions.find((each) => each.photo === photo && each.width === width && each.model === model)!;
 
 let server: Awaited<ReturnType<typeof serve>>;
@@ -37,7 +40,7 @@ afterEach(async () => {
   await page.context().close();
 });
 
-async function open(query = 'model=models/dynamic.tflite', options: BrowserContextOptions = {}) {
+async function open(query = `backend=wasm&model=models/${MODEL}`, options: BrowserContextOptions = {}) {
   page = await browser.newPage(options);
   await page.goto(`${server.url}?${query}`);
   await page.locator('#engine', { hasText: / on W|No model/ }).waitFor({ timeout: 120_000 });
@@ -95,13 +98,21 @@ function correlation(a: number[], b: number[]): number {
 }
 
 describe('captions', () => {
-  test.each(readdirSync(fixture('photos')))('%s: what sat_edge says', async (photo) => {
+  test('what sat_edge says of every photo', async () => {
     await open();
-    await drop(fixture(`photos/${photo}`));
-    await waitForCaption(wanted(photo));
-    for (const part of ['encode', 'word', 'total']) {
-      expect(Number.parseFloat((await page.textContent(`#${part}-time`))!)).toBeGreaterThan(0);
+    for (const photo of readdirSync(fixture('photos'))) {
+      await drop(fixture(`photos/${photo}`));
+      await waitForCaption(wanted(photo));
+      for (const part of ['encode', 'word', 'total']) {
+        expect(Number.parseFloat((await page.textContent(`#${part}-time`))!)).toBeGreaterThan(0);
+      }
     }
+  });
+
+  test('of int8 weights too', async () => {
+    await open('backend=wasm&model=models/dynamic.tflite');
+    await drop(fixture('photos/shapes-2.png'));
+    await waitForCaption(wanted('shapes-2.png', 1, 'dynamic.tflite'));
   });
 
   test('the beam slider gives sat_edge’s beam captions', async () => {
@@ -128,7 +139,7 @@ describe('captions', () => {
     expect(await notice()).toContain('none.tflite is not there (404)');
     await drop(fixture('photos/shapes-2.png'));
     await expect.poll(notice).toContain('There is no model yet');
-    await page.setInputFiles('#model-file', fixture('models/dynamic.tflite'));
+    await page.setInputFiles('#model-file', fixture(`models/${MODEL}`));
     await waitForCaption(wanted('shapes-2.png'));
     expect(await page.isHidden('#notice')).toBe(true);
   });
@@ -166,14 +177,14 @@ describe('where the model looked', () => {
 test('offline, with the model, after one visit', async () => {
   const own = await serve(fixture('models'));
   page = await browser.newPage();
-  await page.goto(`${own.url}?model=models/dynamic.tflite`);
+  await page.goto(`${own.url}?model=models/${MODEL}`);
   await page.locator('#engine', { hasText: 'on WASM' }).waitFor({ timeout: 120_000 });
   const kept = () =>
     page.evaluate(async () => (await (await caches.open('page')).keys()).map(({ url }) => url).join('\n'));
   await expect.poll(kept, { timeout: 60_000 }).toMatch(/internal\.wasm/);
   await own.close();
   await expect(fetch(own.url)).rejects.toThrow();
-  await page.goto(`${own.url}?model=models/dynamic.tflite`);
+  await page.goto(`${own.url}?model=models/${MODEL}`);
   await page.locator('#engine', { hasText: 'on WASM' }).waitFor({ timeout: 120_000 });
   await drop(fixture('photos/shapes-2.png'));
   await waitForCaption(wanted('shapes-2.png'));
@@ -200,9 +211,10 @@ test('by keyboard alone', async () => {
     }
     throw new Error(`Tab never comes to ${name}`);
   };
+  const choosing = page.waitForEvent('filechooser');
   await tabTo('Choose a photo');
-  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
-  await chooser.setFiles(fixture('photos/turned.jpg'));
+  await page.keyboard.press('Enter');
+  await (await choosing).setFiles(fixture('photos/turned.jpg'));
   const { attention, words } = wanted('turned.jpg');
   await waitForCaption(wanted('turned.jpg'));
   const bare = await seen();
@@ -221,8 +233,9 @@ test('by keyboard alone', async () => {
 test('on a phone’s screen', async () => {
   const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
   await open(undefined, phone);
-  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.tap('#choose-photo')]);
-  await chooser.setFiles(fixture('photos/turned.jpg'));
+  const choosing = page.waitForEvent('filechooser');
+  await page.tap('#choose-photo');
+  await (await choosing).setFiles(fixture('photos/turned.jpg'));
   await waitForCaption(wanted('turned.jpg'));
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
   for (const selector of ['#choose-photo', '#open-camera', '#frame']) {
@@ -289,14 +302,14 @@ describe('WebGPU', () => {
   async function openOnGpu(before?: () => void) {
     page = await gpu.newPage();
     if (before) await page.addInitScript(before);
-    await page.goto(`${server.url}?backend=webgpu&model=models/float32.tflite`);
+    await page.goto(`${server.url}?backend=webgpu&model=models/${MODEL}`);
     await page.locator('#engine', { hasText: 'on WebGPU' }).waitFor({ timeout: 200_000 });
   }
 
   test('captions as on WASM', async () => {
     await openOnGpu();
     await drop(fixture('photos/shapes-2.png'));
-    await waitForCaption(wanted('shapes-2.png', 1, 'float32.tflite'));
+    await waitForCaption(wanted('shapes-2.png'));
     expect(await page.textContent('#engine')).toContain('on WebGPU');
   });
 
@@ -314,14 +327,14 @@ describe('WebGPU', () => {
     });
     await drop(fixture('photos/shapes-2.png'));
     await expect.poll(() => page.textContent('#engine'), { timeout: 120_000 }).toContain('WebGPU was lost');
-    await waitForCaption(wanted('shapes-2.png', 1, 'float32.tflite'));
+    await waitForCaption(wanted('shapes-2.png'));
     expect(await page.textContent('#engine')).toContain('on WASM');
     await drop(fixture('photos/turned.jpg'));
-    await waitForCaption(wanted('turned.jpg', 1, 'float32.tflite'));
+    await waitForCaption(wanted('turned.jpg'));
   });
 
   test('none: said, and captions come from WASM', async () => {
-    await open('backend=webgpu&model=models/dynamic.tflite');
+    await open(`backend=webgpu&model=models/${MODEL}`);
     expect(await page.textContent('#engine')).toMatch(/^No WebGPU here: .* on WASM$/);
     await drop(fixture('photos/shapes-2.png'));
     await waitForCaption(wanted('shapes-2.png'));
