@@ -36,14 +36,14 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # === A photo and its caption ===
 
 
-def caption_file(captioner, path, max_megapixels=40, **search):
+def caption_file(captioner, path, max_megapixels=24, **search):
     """What is written of one photo.
 
     Args:
         captioner: `sat_edge.Captioner`.
         path: the photo.
         max_megapixels: number. A larger photo is refused before it fills the memory. Defaults to
-            `40`.
+            `24`.
         search: `beam_width`.
     Returns:
         Dict: see `as_record`.
@@ -438,7 +438,7 @@ def build_parser():
     )
     parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--beam-width", type=int, default=1, metavar="N", help="1 is greedy (1)")
-    parser.add_argument("--max-megapixels", type=float, default=40, metavar="N", help="(40)")
+    parser.add_argument("--max-megapixels", type=float, default=24, metavar="N", help="(24)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
 
