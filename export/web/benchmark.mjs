@@ -46,6 +46,7 @@ const photoFile = { name: basename(photo), mimeType: 'image/jpeg', buffer: readF
 async function visit() {
   const context = await browser.newContext({ reducedMotion: 'reduce' }); // no animation beside the work
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
   let bytes = 0;
   page.on('response', async (response) => {
     if (response.url().endsWith('.tflite') || response.fromServiceWorker()) return;

@@ -156,10 +156,16 @@ function sentence(vocabulary: string[], { tokens, attention, logProb }: Beam<unk
 
 let runtime: Promise<unknown> | undefined;
 
-/** Loads LiteRT.js once, from its folder beside the page. Only its build with JSPI works with WebGPU. */
-function startRuntime(wanted: Backend): Promise<unknown> {
+/**
+ * Loads LiteRT.js, once, from its folder beside the page; `Captioner.load` waits for it. Only its build
+ * with JSPI works with WebGPU.
+ */
+export function startRuntime(wanted: Backend): Promise<unknown> {
   const folder = new URL(__LITERT_FOLDER__, document.baseURI).href;
-  runtime ??= loadLiteRt(folder, { jspi: wanted === 'webgpu' && 'Suspending' in WebAssembly });
+  runtime ??= loadLiteRt(folder, { jspi: wanted === 'webgpu' && 'Suspending' in WebAssembly }).catch((cause) => {
+    runtime = undefined; // the next model tries again
+    throw new InputError('LiteRT.js could not be loaded: check the connection, and load the page again.', { cause });
+  });
   return runtime;
 }
 

@@ -1,5 +1,5 @@
 import { Camera } from './camera';
-import { Captioner, bestBackend, type Backend, type Caption } from './captioner';
+import { Captioner, bestBackend, startRuntime, type Backend, type Caption } from './captioner';
 import { HEAT_SIZE, heatField, paintHeat, placeInWords } from './heatmap';
 import { InputError } from './inputError';
 import { fetchModel, openModel, type ModelFile } from './modelFile';
@@ -54,8 +54,8 @@ async function useModel(read: () => Promise<ModelFile>) {
   loading = true;
   try {
     element('engine').textContent = 'Loading the model…';
-    const model = await read();
     const backend = (asked.get('backend') as Backend | null) ?? (await bestBackend());
+    const [model] = await Promise.all([read(), startRuntime(backend)]);
     let note = '';
     const next = await Captioner.load(model, backend, (said) => {
       note = said;
