@@ -18,7 +18,6 @@ import java.io.IOException
 import java.util.concurrent.Executors
 import sat.edge.Caption
 import sat.edge.Captioner
-import sat.edge.InputError
 
 /** One screen: a photo, its caption, and after a tap on a word where the model looked for it. */
 class MainActivity : ComponentActivity() {
@@ -69,7 +68,7 @@ class MainActivity : ComponentActivity() {
                 this.captioner = captioner
                 val caption = captioner.caption(photo)
                 runOnUiThread { show(photo, caption) }
-            } catch (error: InputError) {
+            } catch (error: IllegalArgumentException) { // InputError, or LiteRT's
                 runOnUiThread { sentence.text = error.message }
             } catch (error: IOException) {
                 runOnUiThread { sentence.setText(R.string.no_photo) }
