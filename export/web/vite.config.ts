@@ -46,6 +46,7 @@ export default defineConfig({
   test: {
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       { extends: true, test: { name: 'unit', include: ['tests/unit/*.test.ts'] } },
       { extends: true, test: { name: 'browser', include: ['tests/browser/*.test.ts'], fileParallelism: false } },
