@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 RASPBERRY_PI = Path(__file__).parents[2] / "export" / "raspberry_pi"
-DRAWINGS = 6
+DRAWINGS = 3
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def photos(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("quantize", "board"), [("none", "pi4"), ("int8", "pi4"), ("int8", "pi5")])
+@pytest.mark.parametrize(("quantize", "board"), [("none", "pi4"), ("int8", "pi5")])
 def test_captions_are_the_same_on_aarch64(emulated, photos, tmp_path, quantize, board):
     from sat_export import export_tflite
     from sat_keras import Captioner
