@@ -30,6 +30,12 @@ FILES = {
     "int8, int4": {"quantize": "int8", "quantize_decoder": "int4"},
     "int4": {"quantize": "int4"},
     "qat, int4": {"quantize": "qat", "quantize_decoder": "int4"},
+    "half zeros": {"compression": {"sparsity": 0.5}},
+    "half zeros, int8": {"quantize": "int8", "compression": {"sparsity": 0.5}},
+    "2:4 zeros, int8": {"quantize": "int8", "compression": {"sparsity": 0.5, "pattern": "2:4"}},
+    "32 clusters": {"compression": {"clusters": 32}},
+    "32 clusters, int8": {"quantize": "int8", "compression": {"clusters": 32}},
+    "both, int8": {"quantize": "int8", "compression": {"sparsity": 0.5, "clusters": 32}},
 }
 HEAD = (
     "scheme | MB | zipped | caption, ms, 1 thread | 2 threads | encoder alone, ms | Keras, ms | "
@@ -74,7 +80,7 @@ def main():
     builder = datasets.build_records(dataset, records, options.data_dir)
     rows = {}
     for name in options.only:
-        path = options.out / f"{name.replace(', ', '-')}.tflite"
+        path = options.out / f"{name.translate(str.maketrans(' :', '--', ','))}.tflite"
         if not path.exists():
             export_tflite(captioner, path, photos=options.photos, trained_on=dataset, **FILES[name])
         rows[name] = measure(path, options, captioner, builder)
