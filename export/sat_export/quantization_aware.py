@@ -8,7 +8,7 @@ from sat_export.distillation import distil, fit
 _CALIBRATION = 64  # images
 
 
-def train_encoder(captioner, images, loss="annotations", epochs=3, learning_rate=1e-4):
+def train_encoder(captioner, images, loss="annotations", epochs=3, learning_rate=3e-4):
     """Trains a copy of a captioner's encoder for int8, the captioner itself its teacher.
 
     The encoder's convolutions are trained with their weights and results rounded to 8 bits; batch
@@ -16,7 +16,7 @@ def train_encoder(captioner, images, loss="annotations", epochs=3, learning_rate
 
     Args:
         captioner, images, loss, epochs, learning_rate: see `distillation.distil`. Default to
-            `"annotations"`, `3`, `1e-4`.
+            `"annotations"`, `3`, `3e-4`.
     Returns:
         bytes of a `.tflite` file: `image` `(1, H, W, 3)` to features `(1, rows, columns, D)`, both
         float32, all between in int8.
