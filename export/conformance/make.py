@@ -22,6 +22,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from run import decode
 
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import open_photo, to_pixels
@@ -39,18 +40,6 @@ def expected_of_keras(captioner, images):
     """Greedy `tokens` `(N, T)` and `attention` `(N, T, L)`."""
     tokens, attention, _ = captioner.greedy(images.astype("float32"))
     return tokens.numpy(), attention.numpy()
-
-
-def expected_of_file(edge, images):
-    """The same, of a file in Python."""
-    shape = (len(images), edge.settings["max_length"])
-    tokens = np.zeros(shape, "int32")
-    attention = np.zeros((*shape, len(edge.regions)), "float32")
-    for i, image in enumerate(images):
-        caption = edge.caption(image)
-        tokens[i, : len(caption.tokens)] = caption.tokens
-        attention[i, : len(caption.tokens)] = caption.attention.reshape(len(caption.tokens), -1)
-    return tokens, attention
 
 
 def logits_along(edge, images, tokens):
@@ -88,7 +77,7 @@ def make(folder, captioner, photos):
         if name == "float32":
             tokens, attention = expected_of_keras(captioner, images)
         else:
-            tokens, attention = expected_of_file(edge, images)
+            tokens, attention = decode(edge, images)
         logits = logits_along(edge, images, tokens)
         for file, array in {"tokens": tokens, "attention": attention, "logits": logits}.items():
             array.tofile(part / f"{file}.bin")

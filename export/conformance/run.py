@@ -24,6 +24,19 @@ FILES = {
 }
 
 
+def decode(captioner, images):
+    """Greedy `tokens` int32 `(N, T)` and `attention` float32 `(N, T, L)` of a `Captioner`."""
+    shape = (len(images), captioner.settings["max_length"])
+    tokens = np.zeros(shape, "<i4")
+    attention = np.zeros((*shape, len(captioner.regions)), "<f4")
+    for i, image in enumerate(images):
+        caption = captioner.caption(image)
+        length = len(caption.tokens)
+        tokens[i, :length] = caption.tokens
+        attention[i, :length] = caption.attention.reshape(length, -1)
+    return tokens, attention
+
+
 def run(folder, runtime, accelerator="cpu"):
     """Captions the folder's images with each file that the accelerator takes.
 
@@ -33,17 +46,11 @@ def run(folder, runtime, accelerator="cpu"):
         accelerator: str, see `sat_edge.Captioner`. Defaults to `"cpu"`.
     """
     facts = json.loads((folder / "conformance.json").read_text())
-    shape = (facts["count"], facts["max_length"])
     images = np.fromfile(folder / "images.bin", "uint8")
     images = images.reshape(facts["count"], *facts["image_size"], 3)
     for name, file in FILES[accelerator].items():
         captioner = Captioner(folder / name / file, accelerator=accelerator)
-        tokens = np.zeros(shape, "<i4")
-        attention = np.zeros((*shape, facts["locations"]), "<f4")
-        for i, image in enumerate(images):
-            caption = captioner.caption(image)
-            tokens[i, : len(caption.tokens)] = caption.tokens
-            attention[i, : len(caption.tokens)] = caption.attention.reshape(-1, facts["locations"])
+        tokens, attention = decode(captioner, images)
         results = folder / "results" / runtime / name
         results.mkdir(parents=True, exist_ok=True)
         for kind, values in {"tokens": tokens, "attention": attention}.items():

@@ -44,11 +44,15 @@ class GPURuntime:
 
     Args:
         path: a `.tflite` file of `encode` and `step` alone: no GPU has loops.
+        target: str, what it was exported for. The GPU's library would end the process on some
+            files that were not for a GPU.
     Raises:
         InputError: where there is no such GPU, or it does not take all of the file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, target):
+        if target != "gpu":
+            raise InputError(f"{path}: made for the CPU; {_EXPORT}")
         # The GPU's library looks for this folder, and ends the process where it is not named.
         os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")
         from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
@@ -92,15 +96,11 @@ def open_runtime(path, threads, accelerator, target):
     Args:
         path, threads: see `CPURuntime`.
         accelerator: str, of `ACCELERATORS`.
-        target: str, what the file was exported for. The GPU's library would end the process on
-            some files of another.
+        target: see `GPURuntime`.
     """
-    why_not = None
-    if accelerator == "gpu":
-        try:
-            if target != "gpu":
-                raise InputError(f"{path}: made for the CPU; {_EXPORT}")
-            return GPURuntime(path), None
-        except InputError as error:
-            why_not = str(error)
-    return CPURuntime(path, threads), why_not
+    if accelerator == "cpu":
+        return CPURuntime(path, threads), None
+    try:
+        return GPURuntime(path, target), None
+    except InputError as error:
+        return CPURuntime(path, threads), str(error)

@@ -76,7 +76,8 @@ def export_tflite(
             f"{', '.join(_GPU_SCHEMES)}; quantise by one of them"
         )
     learns = encoder == "qat" or compression
-    if learns or encoder in ("int8", "int4"):
+    has_ranges = encoder in ("int8", "int4")
+    if learns or has_ranges:
         images = _images(photos, captioner.encoder.image_size, _MOST if learns else _MOST_RANGES)
     if compression:
         captioner = compress(captioner, np.stack(images), **compression)
@@ -86,7 +87,7 @@ def export_tflite(
         model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
         model = quantization.replace_encoder(model, learnt)
     else:
-        images = images[:_MOST_RANGES] if encoder in ("int8", "int4") else None
+        images = images[:_MOST_RANGES] if has_ranges else None
         model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
     if target == "gpu":
         _check_for_gpu(model)

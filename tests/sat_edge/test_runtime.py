@@ -20,7 +20,6 @@ SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 RUN = """
 import json, sys, warnings
 import numpy as np
-from PIL import Image
 from sat_edge import Captioner
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
