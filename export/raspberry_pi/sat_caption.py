@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 try:
+    import ai_edge_litert  # noqa: F401
     from PIL import Image
 
     from sat_edge import Captioner, InputError

@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from sat_edge.errors import InputError
 
@@ -22,6 +21,9 @@ class CPURuntime:
     """
 
     def __init__(self, path, threads):
+        # Here, since training imports `sat_edge` too, and needs no LiteRT.
+        from ai_edge_litert.interpreter import Interpreter
+
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)
             self._runners = {
