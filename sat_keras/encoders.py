@@ -24,6 +24,7 @@ from keras import ops
 from keras.layers import Rescaling, Reshape
 
 from sat_edge.errors import InputError, check_choice
+from sat_keras.efficientnet_lite import efficientnet_lite, load_pytorch_weights
 
 applications = keras.applications
 
@@ -31,6 +32,11 @@ applications = keras.applications
 def _minus_one_to_one(pixels):
     """MobileNet v1 and v2: RGB, -1..1."""
     return Rescaling(1 / 127.5, offset=-1.0)(pixels)
+
+
+def _by_127(pixels):
+    """EfficientNet-Lite: RGB, -127/128..1."""
+    return Rescaling(1 / 128, offset=-127 / 128)(pixels)
 
 
 def _caffe(pixels):
@@ -58,6 +64,8 @@ BACKBONES = {
     "mobilenet_v2": Backbone(applications.MobileNetV2, _minus_one_to_one),
     "mobilenet_v3_small": Backbone(applications.MobileNetV3Small, _as_it_comes),
     "mobilenet_v3_large": Backbone(applications.MobileNetV3Large, _as_it_comes),
+    "efficientnet_lite0": Backbone(partial(efficientnet_lite, 1.0, 1.0), _by_127, has_alpha=False),
+    "efficientnet_lite2": Backbone(partial(efficientnet_lite, 1.1, 1.2), _by_127, has_alpha=False),
     # The last convolution, not the pooling behind it, as in the paper: 14 x 14.
     "vgg16": Backbone(applications.VGG16, _caffe, "block5_conv3", False, ("fc1", "fc2")),
     "vgg19": Backbone(applications.VGG19, _caffe, "block5_conv4", False, ("fc1", "fc2")),
@@ -74,13 +82,14 @@ class Encoder(keras.Model):
 
     Args:
         backbone: str. A key of `BACKBONES`: `"mobilenet"`, `"mobilenet_v2"`,
-            `"mobilenet_v3_small"`, `"mobilenet_v3_large"`, `"vgg16"`, `"vgg19"`, `"resnet50"`.
+            `"mobilenet_v3_small"`, `"mobilenet_v3_large"`, `"efficientnet_lite0"`,
+            `"efficientnet_lite2"`, `"vgg16"`, `"vgg19"`, `"resnet50"`.
         layer: str. The layer whose output is used. Defaults to the network's last one (VGG: the
             last convolution). One without a grid (VGG's `"fc1"`, `"fc2"`) is one location.
         alpha: float. Width multiplier (MobileNet only). Defaults to `1.0`.
         image_size: pair of ints (height, width). Defaults to `(224, 224)`.
         weights: `None` for random ones, `"imagenet"` to download them, or the path of a
-            weights file. Defaults to `None`.
+            weights file (EfficientNet-Lite: `.pth`). Defaults to `None`.
         patches: int n. Instead of one grid of the whole picture, n x n crops that overlap by half
             go through the network, and a crop's mean over its grid is one location. Its vector
             ends in where the crop lies, its row of `regions`, which a crop itself does not show
@@ -96,6 +105,7 @@ class Encoder(keras.Model):
             some networks' padding moves that by half a cell, and the outermost ones over the edge.
     Raises:
         InputError: for an unknown backbone, layer or weights file, with what there is instead.
+        ModuleNotFoundError: for `"imagenet"` without the package of EfficientNet-Lite's weights.
     """
 
     def __init__(
@@ -207,6 +217,8 @@ mobilenet_v3_large = partial(Encoder, "mobilenet_v3_large")
 vgg16 = partial(Encoder, "vgg16")
 vgg19 = partial(Encoder, "vgg19")
 resnet50 = partial(Encoder, "resnet50")
+efficientnet_lite0 = partial(Encoder, "efficientnet_lite0")
+efficientnet_lite2 = partial(Encoder, "efficientnet_lite2")
 
 
 def _cell_regions(network, grid, image_size):
@@ -277,6 +289,9 @@ def _load_weights(network, path):
     """Loads a Keras weights file, also one of a longer network, matched by layer name."""
     if not path.is_file():
         raise InputError(f"{path}: no such weights file")
+    if path.suffix == ".pth":
+        load_pytorch_weights(network, path)
+        return
     try:
         with h5py.File(path) as file:
             names = file.attrs.get("layer_names", [])

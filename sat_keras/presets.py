@@ -24,31 +24,28 @@ DEMO = {
     "min_count": 1,
 }
 
-_MOBILENET_V2 = {
-    "encoder": "mobilenet_v2",
+_DECODER = {
     "encoder_weights": "imagenet",
-    "layer": "block_16_project_BN",
     "units": 512,
     "embedding_size": 256,
     "attention_size": 256,
     "doubly_stochastic": 0.0,
 }
-_CROSS_ENTROPY = {**_MOBILENET_V2, "epochs": 5, "learning_rate": 8e-4}
+_MOBILENET_V2 = {**_DECODER, "encoder": "mobilenet_v2", "layer": "block_16_project_BN"}
+_LITE2 = {**_DECODER, "encoder": "efficientnet_lite2", "layer": "block7a_project_bn"}
+_CROSS_ENTROPY = {"epochs": 5, "learning_rate": 8e-4}
 # Where the encoder works at every step, it works once for a photo's five captions.
 _FIVE = {"captions_per_photo": 5, "batch_size": 60}
 _FINE_TUNED = {
-    **_MOBILENET_V2,
     **_FIVE,
     "epochs": 6,
     "learning_rate": 1.5e-4,
     "warmup": 500,
     "train_encoder": True,
-    "train_from": "block_6_expand",
     "augment": True,
 }
-_HARD = {**_MOBILENET_V2, "attention": "hard", "epochs": 1, "learning_rate": 2e-4}
+_HARD = {"attention": "hard", "epochs": 1, "learning_rate": 2e-4}
 _SELF_CRITICAL = {
-    **_MOBILENET_V2,
     **_FIVE,
     "epochs": 5,
     "learning_rate": 1e-4,
@@ -56,17 +53,23 @@ _SELF_CRITICAL = {
     "reward_meteor": 5.0,
 }
 
+# An encoder learns from where its grid has 14 x 14 cells.
 PRESETS = {
     "soft-mobilenet-v2": {
-        "cross-entropy": _CROSS_ENTROPY,
-        "fine-tuned": _FINE_TUNED,
-        "self-critical": _SELF_CRITICAL,
+        "cross-entropy": {**_MOBILENET_V2, **_CROSS_ENTROPY},
+        "fine-tuned": {**_MOBILENET_V2, **_FINE_TUNED, "train_from": "block_6_expand"},
+        "self-critical": {**_MOBILENET_V2, **_SELF_CRITICAL},
     },
     "hard-mobilenet-v2": {
-        "cross-entropy": _CROSS_ENTROPY,
-        "fine-tuned": _FINE_TUNED,
-        "hard": _HARD,
-        "self-critical": {**_SELF_CRITICAL, "attention": "hard", "epochs": 3},
+        "cross-entropy": {**_MOBILENET_V2, **_CROSS_ENTROPY},
+        "fine-tuned": {**_MOBILENET_V2, **_FINE_TUNED, "train_from": "block_6_expand"},
+        "hard": {**_MOBILENET_V2, **_HARD},
+        "self-critical": {**_MOBILENET_V2, **_SELF_CRITICAL, "attention": "hard", "epochs": 3},
+    },
+    "soft-efficientnet-lite2": {
+        "cross-entropy": {**_LITE2, **_CROSS_ENTROPY},
+        "fine-tuned": {**_LITE2, **_FINE_TUNED, "train_from": "block4a_expand_conv"},
+        "self-critical": {**_LITE2, **_SELF_CRITICAL},
     },
 }
 SEARCH = {"beam_width": 3, "length_penalty": 0.5}  # what their captions are found by

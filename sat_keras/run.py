@@ -11,6 +11,8 @@ tensorboard/
 import contextlib
 import csv
 import json
+import signal
+import threading
 import zipfile
 from pathlib import Path
 
@@ -155,19 +157,21 @@ def train(run, config, builder, cache_dir, resume=False, verbose="auto"):
     if not resume:
         schedule = _learning_rate(config, config.epochs * int(training.cardinality()))
         captioner.compile(keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm))
-    captioner.fit(
-        training,
-        validation_data=split_batches("validation", shuffle=False),
-        initial_epoch=len(history),
-        epochs=config.epochs,
-        callbacks=[
-            _ValidationCider(caches["validation"]),
-            _EpochWriter(run, config, history, builder.info.full_name),
-            keras.callbacks.TensorBoard(run / "tensorboard"),
-        ],
-        verbose=verbose,
-        shuffle=False,  # the pipeline shuffles
-    )
+    with _Interrupt() as interrupt:
+        captioner.fit(
+            training,
+            validation_data=split_batches("validation", shuffle=False),
+            initial_epoch=len(history),
+            epochs=config.epochs,
+            callbacks=[
+                interrupt,
+                _ValidationCider(caches["validation"]),
+                _EpochWriter(run, config, history, builder.info.full_name),
+                keras.callbacks.TensorBoard(run / "tensorboard"),
+            ],
+            verbose=verbose,
+            shuffle=False,  # the pipeline shuffles
+        )
     return history
 
 
@@ -217,6 +221,34 @@ def _caption_ids(captioner, records):
     """The ids of every record's captions as they are in batches, `<start>` left out."""
     encode, max_length = captioner.vocabulary.encode, captioner.max_length
     return [[encode(text, max_length)[1:] for text in each["captions"]] for each in records]
+
+
+class _Interrupt(keras.callbacks.Callback):
+    """Raises Ctrl-C between two steps; a second one where it falls.
+
+    Python drops one that falls into a finaliser, and training would go on.
+    """
+
+    def __enter__(self):
+        self.pressed = False
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_):
+        if signal.getsignal(signal.SIGINT) == self._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _press(self, number, frame):
+        self.pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
 
 
 class _ValidationCider(keras.callbacks.Callback):
