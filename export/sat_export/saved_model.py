@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from sat_edge.beam_search import check_search
@@ -90,7 +91,7 @@ class ServingModule(tf.Module):
     def __init__(self, captioner, beam_width, length_penalty, no_repeat_ngram):
         super().__init__()
         self._captioner = captioner
-        self._variables = [variable.value for variable in captioner.variables]
+        self._variables = [variable.value for variable in captioner.decoder.variables]
         self._search = (beam_width, length_penalty, no_repeat_ngram)
 
     def signatures(self):
@@ -98,6 +99,9 @@ class ServingModule(tf.Module):
         size = self._captioner.encoder.image_size
         encoded = tf.TensorSpec((None,), tf.string, "images")
         pixels = tf.TensorSpec((None, *size, 3), tf.float32, "pixels")
+        encode = tf.function(lambda pixels: self._captioner.encoder(pixels, training=False))
+        # TensorFlow folds batch normalisation into convolutions where both are constants.
+        self._encode = convert_variables_to_constants_v2(encode.get_concrete_function(pixels))
 
         @tf.function(input_signature=[encoded])
         def attention(images):
@@ -119,7 +123,10 @@ class ServingModule(tf.Module):
         }
 
     def _caption(self, pixels, ok):
-        tokens, alphas, log_prob, _ = self._captioner.beam(pixels, *self._search)
+        (annotations,) = self._encode(pixels)
+        shape = self._captioner.encoder.output_shape
+        annotations = tf.ensure_shape(annotations, shape)  # (B, L, D)
+        tokens, alphas, log_prob, _ = self._captioner.beam(annotations, *self._search)
         tokens, alphas, log_prob = tokens[:, 0], alphas[:, 0], log_prob[:, 0]  # the best
         tokens = tf.where(ok[:, None], tokens, PAD)  # (B, T)
         return {
@@ -160,17 +167,23 @@ def decode_photos(encoded, size):
         ]
         photo = tf.case(kinds, default=lambda: _decode_other(one))  # (h, w, 3)
         photo = _upright(photo, _orientation(one))
-        photo = tf.image.resize(photo, size, antialias=True)
-        return i, tf.ensure_shape(tf.round(photo), (*size, 3))
+        resized = tf.cond(
+            tf.reduce_all(tf.shape(photo)[:2] == size),
+            lambda: photo,
+            lambda: tf.round(tf.image.resize(photo, size, antialias=True)),
+        )
+        return i, tf.ensure_shape(resized, (*size, 3))
 
     # An error in a graph fails all of a batch; a data set can pass over it, and uses all cores.
     photos = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
     photos = photos.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
     end = tf.data.Dataset.from_tensors((count, tf.zeros((*size, 3))))  # or it might be empty
     rows, decoded = photos.concatenate(end).batch(count + 1).get_single_element()
-    pixels = tf.scatter_nd(rows[:, None], decoded, tf.stack([count + 1, *size, 3]))
-    ok = tf.scatter_nd(rows[:, None], tf.ones_like(rows), count[None] + 1) > 0
-    return tf.ensure_shape(pixels[:-1], (None, *size, 3)), ok[:-1]
+    # A photo's place among those that could be read, from their end, where the black one is.
+    last = tf.size(rows) - 1
+    place = tf.scatter_nd(rows[:, None], tf.range(-last, 1), count[None] + 1)[:-1]  # (B,)
+    pixels = tf.gather(decoded, last + place)
+    return tf.ensure_shape(pixels, (None, *size, 3)), place < 0
 
 
 def _is_jpeg(one):
@@ -200,7 +213,7 @@ def _decode_other(one):
 
 def _orientation(one):
     """The EXIF orientation of a JPEG, 1 to 8; 1 where it says none."""
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(one, 0, _EXIF_BYTES), tf.uint8), tf.int32)
+    head = tf.io.decode_raw(tf.strings.substr(one, 0, _EXIF_BYTES), tf.uint8)
     head = tf.pad(head, [[0, 12]])
     # The entry's tag 0x0112, type 3, count 1, then its value: of two bytes, in either order.
     found = tf.constant(0)
@@ -211,7 +224,8 @@ def _orientation(one):
             here = tf.logical_and(here, head[i : i + length] == byte)
         low = pattern[0] == 0x12  # the low byte comes first
         value = head[8 : 8 + length] if low else head[9 : 9 + length]
-        found = tf.maximum(found, tf.reduce_max(tf.where(here, value, 0)))
+        most = tf.reduce_max(tf.where(here, value, 0))
+        found = tf.maximum(found, tf.cast(most, tf.int32))
     return tf.where(_is_jpeg(one) & (found >= 1) & (found <= 8), found, 1)
 
 

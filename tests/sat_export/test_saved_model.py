@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,12 +124,12 @@ def test_pixels_in_any_number(captioner, served, sized):
 def test_words_are_spelt_as_on_the_device():
     """The graph's rule against `sat_edge.Caption`'s is in the captions above; here its edges."""
 
-    class Speaker:
-        variables = []
-
-    Speaker.vocabulary = type("V", (), {"words": ["", "", "", "", "it", "'s", "n't", "did"]})()
+    speaker = SimpleNamespace(
+        decoder=SimpleNamespace(variables=[]),
+        vocabulary=SimpleNamespace(words=["", "", "", "", "it", "'s", "n't", "did"]),
+    )
     tokens = tf.constant([[4, 5, 2, 0], [7, 6, 4, 2], [2, 0, 0, 0]])
-    found = ServingModule(Speaker, 1, 0.0, 0)._sentences(tokens)
+    found = ServingModule(speaker, 1, 0.0, 0)._sentences(tokens)
     assert [each.decode() for each in found.numpy()] == ["it's", "didn't it", ""]
 
 
