@@ -13,6 +13,7 @@ import csv
 import json
 import signal
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from sat_keras.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary.txt"
 CAPTIONER, CHECKPOINT, LOG = "captioner.keras", "checkpoint.keras", "log.csv"
+
+_FILLED = 2  # seconds in which the next batches are surely loaded
 
 # Settings that a run shares with the one it begins with: they decide the weights' shapes and sense.
 _KEPT = (
@@ -224,9 +227,10 @@ def _caption_ids(captioner, records):
 
 
 class _Interrupt(keras.callbacks.Callback):
-    """Raises Ctrl-C between two steps; a second one where it falls.
+    """Raises Ctrl-C between two steps, when a data set's threads are idle; a second where it falls.
 
-    Python drops one that falls into a finaliser, and training would go on.
+    With the epoch TensorFlow ends these threads, holds Python's lock meanwhile, and so waits for
+    ever for one that is about to run Python. Left alone they fill their few batches and rest.
     """
 
     def __enter__(self):
@@ -246,6 +250,7 @@ class _Interrupt(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.pressed:
+            time.sleep(_FILLED)
             raise KeyboardInterrupt
 
     on_test_batch_end = on_train_batch_end

@@ -145,14 +145,23 @@ def _cluster(captioner, student, images, clusters, options):
     algorithms, places, kept = [], [], []
     for kernel in kernels:
         weights = kernel.value
-        zeros = bool(tf.reduce_any(weights == 0))
-        centroids = begin(weights, clusters, preserve_sparsity=zeros).get_cluster_centroids()
+        zeros = weights == 0  # where weights were pruned; they stay so
+        has_zeros = bool(tf.reduce_any(zeros))
+        centroids = begin(weights, clusters, preserve_sparsity=has_zeros).get_cluster_centroids()
         algorithms.append(ClusteringAlgorithm(tf.Variable(centroids)))
-        nearest = tf.searchsorted((centroids[1:] + centroids[:-1]) / 2, tf.reshape(weights, [-1]))
-        places.append(tf.Variable(tf.reshape(nearest, weights.shape), trainable=False))
-        # Zero is among them where weights were pruned, and stays.
-        zero = tf.reshape(tf.gather(centroids, nearest) == 0, weights.shape)
-        kept.append(tf.Variable(tf.cast(~zero, "float32"), trainable=False))
+        places.append(tf.Variable(tf.zeros(weights.shape, tf.int32), trainable=False))
+        kept.append(tf.Variable(tf.cast(~zeros, "float32"), trainable=False))
+
+    def assign_places(_):
+        """Each weight to its nearest centroid: both learn."""
+        for algorithm, place, kernel in zip(algorithms, places, kernels, strict=True):
+            order = tf.argsort(algorithm.cluster_centroids)
+            centroids = tf.gather(algorithm.cluster_centroids, order)
+            middles = (centroids[1:] + centroids[:-1]) / 2
+            nearest = tf.searchsorted(middles, tf.reshape(kernel.value, [-1]))
+            place.assign(tf.reshape(tf.gather(order, nearest), place.shape))
+
+    assign_places(0)
 
     def clustered():
         return [
@@ -174,7 +183,7 @@ def _cluster(captioner, student, images, clusters, options):
         return annotations, decoder
 
     variables = [each.cluster_centroids for each in algorithms]
-    variables += [each.value for each in _biases(student)]
-    fit(captioner, images, says, variables, **options)
+    variables += [each.value for each in (*kernels, *_biases(student))]
+    fit(captioner, images, says, variables, after_step=assign_places, **options)
     for kernel, weights in zip(kernels, clustered(), strict=True):
         kernel.assign(weights)
