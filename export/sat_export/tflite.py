@@ -143,7 +143,7 @@ def _check_for_gpu(model):
 def _images(folder, size, most):
     """Photos of a folder as arrays `(H, W, 3)`; those that cannot be read are named."""
     if folder is None:
-        raise InputError("int8, qat and compression need photos: name a folder of some like yours")
+        raise InputError("int8, int4, qat and compression need photos: name a folder of yours")
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder of photos")
     images = []

@@ -226,9 +226,10 @@ def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsy
     [
         ({"quantize": "int3"}, "unknown quantisation 'int3': choose one of"),
         ({"quantize_decoder": "int8"}, "unknown quantisation 'int8': choose one of"),
-        ({"quantize": "int8"}, "int8, qat and compression need photos: name a folder"),
-        ({"quantize": "qat"}, "int8, qat and compression need photos: name a folder"),
-        ({"compression": {"sparsity": 0.5}}, "int8, qat and compression need photos"),
+        ({"quantize": "int8"}, "int8, int4, qat and compression need photos: name a folder"),
+        ({"quantize": "int4"}, "int8, int4, qat and compression need photos: name a folder"),
+        ({"quantize": "qat"}, "int8, int4, qat and compression need photos: name a folder"),
+        ({"compression": {"sparsity": 0.5}}, "int8, int4, qat and compression need photos"),
         ({"quantize": "int4", "photos": "nowhere"}, "nowhere: no such folder of photos"),
     ],
 )
