@@ -64,7 +64,7 @@ def markdown(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--encoder-weights", default="imagenet")
+    parser.add_argument("--encoder-weights", default="imagenet", help="MobileNetV2's")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--cache", type=Path, help="default: the folder --out")
     parser.add_argument("--presets", nargs="*", default=list(PRESETS), choices=PRESETS)
@@ -77,7 +77,8 @@ def main():
     for seed in options.seeds:
         for preset in options.presets:
             given = {"dataset": "flickr8k", "seed": seed}
-            given["encoder_weights"] = options.encoder_weights
+            if "mobilenet-v2" in preset:
+                given["encoder_weights"] = options.encoder_weights
             phases = {name: {**each, **given} for name, each in PRESETS[preset].items()}
             run = options.out / f"{preset}-{seed}"
             take_phases(run, phases, trained)
