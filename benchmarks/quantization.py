@@ -21,6 +21,9 @@ from sat_keras.memory import keep_freed_memory
 from sat_keras.run import load_run
 from sat_keras.run_config import RunConfig
 
+HALF_ZEROS = {"sparsity": 0.5, "epochs": 2, "learning_rate": 3e-4}
+TWO_OF_FOUR = {"sparsity": 0.5, "pattern": "2:4", "epochs": 1, "learning_rate": 3e-4}
+CLUSTERS = {"clusters": 32, "epochs": 1, "learning_rate": 3e-4}
 FILES = {
     "none": {"quantize": "none"},
     "float16": {"quantize": "float16"},
@@ -29,12 +32,12 @@ FILES = {
     "qat": {"quantize": "qat", "epochs": 2},
     "int8, int4": {"quantize": "int8", "quantize_decoder": "int4"},
     "int4": {"quantize": "int4"},
-    "half zeros": {"compression": {"sparsity": 0.5}},
-    "half zeros, int8": {"quantize": "int8", "compression": {"sparsity": 0.5}},
-    "2:4 zeros, int8": {"quantize": "int8", "compression": {"sparsity": 0.5, "pattern": "2:4"}},
-    "32 clusters": {"compression": {"clusters": 32}},
-    "32 clusters, int8": {"quantize": "int8", "compression": {"clusters": 32}},
-    "both, int8": {"quantize": "int8", "compression": {"sparsity": 0.5, "clusters": 32}},
+    "half zeros": {"compression": HALF_ZEROS},
+    "half zeros, int8": {"quantize": "int8", "compression": HALF_ZEROS},
+    "2:4 zeros": {"compression": TWO_OF_FOUR},
+    "2:4 zeros, int8": {"quantize": "int8", "compression": TWO_OF_FOUR},
+    "32 clusters": {"compression": CLUSTERS},
+    "32 clusters, int8": {"quantize": "int8", "compression": CLUSTERS},
 }
 HEAD = (
     "scheme | MB | zipped | caption, ms, 1 thread | 2 threads | encoder alone, ms | Keras, ms | "
