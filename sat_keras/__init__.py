@@ -8,6 +8,7 @@ import importlib
 
 _HOME = {
     "Captioner": "sat_keras.captioner",
+    "Consensus": "sat_keras.consensus",
     "Vocabulary": "sat_keras.vocabulary",
     "annotation_cache": "",
     "datasets": "",

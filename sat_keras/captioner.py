@@ -375,6 +375,11 @@ class Captioner(keras.Model):
 
     # === Captioning ===
 
+    def annotations(self, photos):
+        """What the encoder says of photos: float32 array `(B, L, D)`. `photos` as `caption`'s."""
+        batches = (self.encode(x) for x in self._batches(photos))
+        return np.concatenate([ops.convert_to_numpy(each) for each in batches])
+
     def caption(self, photos, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
         """The best caption of each photo, greedily or by beam search.
 

@@ -166,7 +166,9 @@ def evaluate(options):
     from sat_keras.evaluation import evaluate, save_results
 
     builder = _records(options)
-    scores, captions = evaluate(_captioner(options), builder, options.split, options.limit)
+    agreed = options.consensus is not None
+    captioner = _consensus(options, builder) if agreed else _captioner(options)
+    scores, captions = evaluate(captioner, builder, options.split, options.limit)
     settings = {
         "model": options.model,
         "dataset": options.dataset,
@@ -174,6 +176,7 @@ def evaluate(options):
         "split": options.split,
         "limit": options.limit,
         **_search(options),
+        **_named(consensus=options.consensus),
     }
     if options.out:
         save_results(options.out, scores, captions, {**settings, **_made_with(options.model)})
@@ -311,6 +314,18 @@ def _captioner(options):
     return lambda photos: captioner.caption(photos, **search)
 
 
+def _consensus(options, builder):
+    """The same, of a run folder and those of `--consensus`."""
+    from sat_keras.run import load_consensus
+
+    if options.beam_width == 1:
+        raise InputError("--consensus chooses among captions: name a --beam-width above 1")
+    runs = [options.model, *options.consensus]
+    consensus = load_consensus(runs, builder, _annotations(options))
+    search = _search(options)
+    return lambda photos: consensus.caption(photos, **search)
+
+
 def _made_with(model):
     """How a model was made: a run's settings, or what a .tflite file says of itself."""
     if Path(model).suffix == ".tflite":
@@ -381,6 +396,13 @@ def _parser():
         type=_file,
         metavar="FILE.json",
         help="write scores, settings, versions and captions there",
+    )
+    verb.add_argument(
+        "--consensus",
+        nargs="*",
+        metavar="RUN",
+        help="take the caption, of this run's beam and those of the runs named here, that agrees "
+        "best with what training's captions of photos like it let expect",
     )
     _add_search(verb)
 

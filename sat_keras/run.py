@@ -18,11 +18,13 @@ import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from sat_edge.errors import InputError
 from sat_keras import pretrained
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import SETTINGS, Captioner
+from sat_keras.consensus import Consensus
 from sat_keras.encoders import Encoder
 from sat_keras.files import atomic_output
 from sat_keras.metrics import CaptionReward, cider
@@ -33,6 +35,9 @@ from sat_keras.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary.txt"
 CAPTIONER, CHECKPOINT, LOG = "captioner.keras", "checkpoint.keras", "log.csv"
+
+_CONSENSUS_PHOTOS = 20_000  # their kernel takes 1.6 GB
+_ROWS = 500  # of a cache, read at a time
 
 _FILLED = 2  # seconds in which the next batches are surely loaded
 
@@ -77,6 +82,24 @@ def load_run(run):
             f"{len(captioner.vocabulary)} that {CAPTIONER} was trained with"
         )
     return captioner
+
+
+def load_consensus(runs, builder, cache_dir):
+    """The `Consensus` of the captioners of run folders.
+
+    Args:
+        runs: list of paths. The first one's encoder says which photos are alike.
+        builder, cache_dir: see `train`; of its training split the first 20,000 photos are used.
+    Raises:
+        InputError: see `load_run`.
+    """
+    captioners = [load_run(run) for run in runs]
+    cache = build_annotation_cache(cache_dir, builder, "train", captioners[0].encoder)
+    count = min(len(cache), _CONSENSUS_PHOTOS)
+    rows = (range(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))
+    features = [cache.read(each).mean(axis=1, dtype="float32") for each in rows]
+    captions = [[tokenize(text) for text in each["captions"]] for each in cache.records[:count]]
+    return Consensus(captioners, np.concatenate(features), captions)
 
 
 def read_log(run):

@@ -53,6 +53,13 @@ class CiderD:
             scores[i] = 10 * np.mean([_similarity(vector, reference) for reference in vectors])
         return scores
 
+    def unit_vector(self, caption):
+        """tf-idf weights by n-gram, those of each n scaled so that two captions' product is their
+        CIDEr / 10: their cosine, mean over n."""
+        weights, norms, _ = self._vector(caption)
+        scales = np.sqrt(_N) * norms
+        return {ngram: x / scales[len(ngram) - 1] for ngram, x in weights.items() if x}
+
     def _vector(self, caption):
         """tf-idf weights by n-gram, the norms of the four vectors, and the length."""
         weights = {

@@ -142,6 +142,21 @@ def test_attention_pictures(trained, photo, tmp_path):
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["photo.png.png"]
 
 
+def test_evaluate_by_consensus(trained, tmp_path, capsys):
+    # Of training's own photos it knows what is said, so it finds the best of the beam.
+    search = ["--beam-width=20", "--split=train", "--json", *trained["places"]]
+    evaluated = ["evaluate", trained["run"], "flickr8k", *search]
+    found = []
+    for consensus in ([], ["--consensus"], ["--consensus", trained["run"]]):
+        assert cli.main([*evaluated, *consensus]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    plain, agreed, twice = found
+    assert agreed["CIDEr"] > plain["CIDEr"] and agreed["consensus"] == []
+    assert twice["CIDEr"] == agreed["CIDEr"] and twice["consensus"] == [trained["run"]]
+    fails(capsys, [*evaluated, "--consensus", "--beam-width=1"], "--beam-width above 1")
+    fails(capsys, [*evaluated, "--consensus", tmp_path], f"{tmp_path}: not a run folder")
+
+
 def test_evaluate_run_and_file_alike(trained, tmp_path, capsys):
     results = []
     for model in (trained["run"], trained["tflite"]):

@@ -1,0 +1,132 @@
+"""Consensus: of a photo's candidate captions, the one that people's would agree with most.
+
+A captioner's most probable caption is seldom the one that people would agree with most. What they
+would say of a photo is predicted from what was said of the training photos, and every caption that
+beam search finds is ranked by that as well:
+
+    score(c) = log p(c | photo) / length ** penalty + weight * agreement(c, photo)
+
+Agreement is the CIDEr that is to be expected. CIDEr is ten times the mean, over a photo's
+references s and n = 1..4, of the cosine of two captions' tf-idf vectors of n-grams: with g the
+vectors of the four n, scaled and put in a row, it is 10 mean_s g(c) . g(s). So it is linear in what
+the references say, and that is what kernel ridge regression predicts, from N training photos:
+
+    E[g | x] = sum_j w_j(x) mean_s g(s_j)       w(x) = (K + ridge 1)^-1 k(x)
+    K_ij = k(x_i, x_j) = exp(sharpness (cos(x_i - m, x_j - m) - 1))
+
+x are a photo's mean annotations, m their mean over the training photos. References of the photo
+itself are not seen.
+
+Reference:
+    Devlin et al., 2015, arXiv 1505.04467, and Mao et al., 2015, arXiv 1412.6632, section 8: the
+    mean over the nearest training photos, in place of the regression.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from sat_keras.metrics.cider import CiderD
+
+_TINY = 1e-12  # of a norm: a photo may be just as training's are in the mean
+
+
+class Consensus:
+    """Captioners, and what was said of the photos that they were trained on.
+
+    Args:
+        captioners: list of `Captioner`. Every caption that one of them finds is a candidate.
+        features: float array `(N, D)`: of N training photos, the mean annotations of the first
+            captioner's encoder. N x N numbers are held in memory.
+        captions: list of N lists of captions, each a sequence of words.
+        weight: float. Of agreement, 0..10, beside a log-probability in nats. Defaults to `12.0`.
+        sharpness: float. The higher, the nearer are the photos that count. Defaults to `3.0`.
+        ridge: float. The higher, the smoother is what is expected. Defaults to `0.3`.
+    Example:
+        >>> consensus = load_consensus(["runs/soft"], builder, "annotations")
+        >>> consensus.caption(["photo.jpg"], beam_width=20, length_penalty=0.5)[0].text
+    """
+
+    def __init__(self, captioners, features, captions, weight=12.0, sharpness=3.0, ridge=0.3):
+        self.captioners = captioners
+        self.weight = weight
+        self.sharpness = sharpness
+
+        # === Training photos ===
+        features = np.asarray(features, "float32")
+        self._origin = features.mean(axis=0)  # (D,)
+        self._photos = self._directions(features)  # (N, D)
+        kernel = self._kernel(self._photos)  # (N, N)
+        kernel[np.diag_indices_from(kernel)] += ridge
+        self._inverse = np.linalg.inv(kernel)  # (N, N)
+
+        # === Their captions: a sparse matrix (N, G), each row the mean g of a photo's ===
+        self._cider = CiderD(captions)
+        self._columns = {}  # of n-grams
+        entries = [
+            (photo, self._columns.setdefault(ngram, len(self._columns)), value / len(each))
+            for photo, each in enumerate(captions)
+            for caption in each
+            for ngram, value in self._cider.unit_vector(caption).items()
+        ]
+        photos, columns, values = zip(*entries, strict=True)
+        self._entries = np.array(photos), np.array(columns), np.array(values, "float32")
+
+    def caption(self, photos, beam_width=20, length_penalty=0.5, no_repeat_ngram=0):
+        """The best candidate for each photo.
+
+        Args:
+            photos: list of paths, `PIL.Image.Image` or arrays `(H, W, 3)`, of any size.
+            beam_width, length_penalty, no_repeat_ngram: see `decoding.beam_search`. Default to
+                `20`, `0.5`, `0`.
+        Returns:
+            List of `Caption`. Its `score` is the sum above, its attention that of the captioner
+            whose it is.
+        Raises:
+            InputError: if a photo cannot be read.
+        """
+        search = (beam_width, length_penalty, no_repeat_ngram, beam_width)
+        annotations = self.captioners[0].annotations(photos)  # (B, L, D)
+        found = [self.captioners[0].beam_search(annotations, *search)]
+        found += [each.beam_search(photos, *search) for each in self.captioners[1:]]
+        candidates = [list(itertools.chain(*each)) for each in zip(*found, strict=True)]
+        agreement = self.agreement(
+            annotations.mean(axis=1), [[one.words for one in each] for each in candidates]
+        )
+        best = []
+        for each, agreed in zip(candidates, agreement, strict=True):
+            scores = [one.score for one in each] + self.weight * agreed
+            first = int(np.argmax(scores))
+            best.append(dataclasses.replace(each[first], score=float(scores[first])))
+        return best
+
+    def agreement(self, features, candidates):
+        """The CIDEr, 0..10, that each candidate can expect.
+
+        Args:
+            features: float array `(B, D)`, of B photos.
+            candidates: list of B lists of captions, each a sequence of words.
+        Returns:
+            List of B arrays, a number a candidate.
+        """
+        weights = self._kernel(self._directions(features)) @ self._inverse  # (B, N)
+        photos, columns, values = self._entries
+        agreement = []
+        for of_photo, captions in zip(weights, candidates, strict=True):
+            expected = np.bincount(columns, values * of_photo[photos])  # (G,)
+            agreement.append(np.array([self._product(expected, each) for each in captions]))
+        return agreement
+
+    def _product(self, expected, caption):
+        vector = self._cider.unit_vector(caption).items()
+        return 10 * sum(x * expected[self._columns[n]] for n, x in vector if n in self._columns)
+
+    def _directions(self, features):
+        """`(B, D)`, seen from the mean of training, of norm 1."""
+        centred = features - self._origin
+        return centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(_TINY)
+
+    def _kernel(self, directions):
+        """`(B, N)`: how alike each of B photos is to the training photos, at most 1."""
+        return np.exp(self.sharpness * (directions @ self._photos.T - 1))
