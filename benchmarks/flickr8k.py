@@ -4,7 +4,8 @@
 
 Trains each preset with each seed (a stopped run goes on; a phase that another preset has already
 trained is taken from there), scores every phase's captioner on the validation split and the last
-one's on the test split, greedily and by beam search, and writes `flickr8k.md` and `flickr8k.json`.
+one's on the test split, greedily and by beam search, and the consensus of the last ones, one and
+several, on both; writes `flickr8k.md` and `flickr8k.json`.
 """
 
 import argparse
@@ -21,9 +22,14 @@ from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
 from sat_keras.presets import PRESETS, SEARCH
 from sat_keras.recipe import train_recipe
-from sat_keras.run import CAPTIONER, load_run
+from sat_keras.run import CAPTIONER, load_consensus, load_run
 
 SEARCHES = {"greedy": {}, "beam": SEARCH}
+CONSENSUS = (
+    ("soft-mobilenet-v2",),
+    ("soft-efficientnet-lite2",),
+    ("soft-efficientnet-lite2", "soft-mobilenet-v2"),
+)
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L")
 
 
@@ -39,17 +45,14 @@ def take_phases(folder, phases, others):
                     shutil.copytree(source, temporary)
 
 
-def scores_of(run, builder, split):
-    """Of a run's captioner, by each search; kept beside it, with the captions."""
-    found = {}
-    for name, search in SEARCHES.items():
-        path = run / f"{split}-{name}.json"
-        if not path.exists() or path.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
-            caption = partial(load_run(run).caption, **search)
-            scores, captions = evaluate(caption, builder, split)
-            save_results(path, scores, captions, {"split": split, **search})
-        found[name] = json.loads(path.read_text())["scores"]
-    return found
+def scores_of(runs, builder, split, name, load, search):
+    """Of one way to caption; kept beside the first run, with the captions."""
+    path = runs[0] / f"{split}-{name}.json"
+    changed = max((run / CAPTIONER).stat().st_mtime for run in runs)
+    if not path.exists() or path.stat().st_mtime < changed:
+        scores, captions = evaluate(partial(load().caption, **search), builder, split)
+        save_results(path, scores, captions, {"split": split, **search})
+    return json.loads(path.read_text())["scores"]
 
 
 def markdown(rows):
@@ -89,9 +92,21 @@ def main():
             folders[last] = run
             measured = [(name, "validation") for name in phases] + [(last, "test")]
             for phase, split in measured:
-                for search, scores in scores_of(folders[phase], builder, split).items():
-                    row = {"preset": preset, "seed": seed, "phase": phase, "split": split}
-                    rows.append({**row, "search": search, **scores})
+                row = {"preset": preset, "seed": seed, "phase": phase, "split": split}
+                load = partial(load_run, folders[phase])
+                for name, search in SEARCHES.items():
+                    scores = scores_of([folders[phase]], builder, split, name, load, search)
+                    rows.append({**row, "search": name, **scores})
+        for presets in CONSENSUS:
+            if not set(presets) <= set(options.presets):
+                continue
+            name = " + ".join(presets)
+            runs = [options.out / f"{preset}-{seed}" for preset in presets]
+            load = partial(load_consensus, runs, builder, cache / "annotations")
+            row = {"preset": name, "seed": seed, "phase": last, "search": "consensus"}
+            for split in ("validation", "test"):
+                scores = scores_of(runs, builder, split, f"consensus of {name}", load, {})
+                rows.append({**row, "split": split, **scores})
     save_table(options.out / "flickr8k", rows, markdown(rows))
     print(markdown(rows))
 

@@ -14,8 +14,8 @@ the references say, and that is what kernel ridge regression predicts, from N tr
     E[g | x] = sum_j w_j(x) mean_s g(s_j)       w(x) = (K + ridge 1)^-1 k(x)
     K_ij = k(x_i, x_j) = exp(sharpness (cos(x_i - m, x_j - m) - 1))
 
-x are a photo's mean annotations, m their mean over the training photos. References of the photo
-itself are not seen.
+x are a photo's mean annotations, m their mean over the training photos; of several captioners the
+cosine is the mean of theirs. References of the photo itself are not seen.
 
 Reference:
     Devlin et al., 2015, arXiv 1505.04467, and Mao et al., 2015, arXiv 1412.6632, section 8: the
@@ -37,8 +37,8 @@ class Consensus:
 
     Args:
         captioners: list of `Captioner`. Every caption that one of them finds is a candidate.
-        features: float array `(N, D)`: of N training photos, the mean annotations of the first
-            captioner's encoder. N x N numbers are held in memory.
+        features: list of float arrays `(N, D)`, one a captioner: the mean annotations that its
+            encoder has of N training photos. N x N numbers are held in memory.
         captions: list of N lists of captions, each a sequence of words.
         weight: float. Of agreement, 0..10, beside a log-probability in nats. Defaults to `12.0`.
         sharpness: float. The higher, the nearer are the photos that count. Defaults to `3.0`.
@@ -54,9 +54,8 @@ class Consensus:
         self.sharpness = sharpness
 
         # === Training photos ===
-        features = np.asarray(features, "float32")
-        self._origin = features.mean(axis=0)  # (D,)
-        self._photos = self._directions(features)  # (N, D)
+        self._origins = [each.mean(axis=0) for each in features]  # (D,) each
+        self._photos = self._directions(features)  # (N, D of all)
         kernel = self._kernel(self._photos)  # (N, N)
         kernel[np.diag_indices_from(kernel)] += ridge
         self._inverse = np.linalg.inv(kernel)  # (N, N)
@@ -87,13 +86,14 @@ class Consensus:
             InputError: if a photo cannot be read.
         """
         search = (beam_width, length_penalty, no_repeat_ngram, beam_width)
-        annotations = self.captioners[0].annotations(photos)  # (B, L, D)
-        found = [self.captioners[0].beam_search(annotations, *search)]
-        found += [each.beam_search(photos, *search) for each in self.captioners[1:]]
+        features, found = [], []
+        for captioner in self.captioners:
+            annotations = captioner.annotations(photos)  # (B, L, D)
+            features.append(annotations.mean(axis=1))
+            found.append(captioner.beam_search(annotations, *search))
         candidates = [list(itertools.chain(*each)) for each in zip(*found, strict=True)]
-        agreement = self.agreement(
-            annotations.mean(axis=1), [[one.words for one in each] for each in candidates]
-        )
+        words = [[one.words for one in each] for each in candidates]
+        agreement = self.agreement(features, words)
         best = []
         for each, agreed in zip(candidates, agreement, strict=True):
             scores = [one.score for one in each] + self.weight * agreed
@@ -105,7 +105,7 @@ class Consensus:
         """The CIDEr, 0..10, that each candidate can expect.
 
         Args:
-            features: float array `(B, D)`, of B photos.
+            features: list of float arrays `(B, D)`, of B photos, one a captioner.
             candidates: list of B lists of captions, each a sequence of words.
         Returns:
             List of B arrays, a number a candidate.
@@ -123,9 +123,10 @@ class Consensus:
         return 10 * sum(x * expected[self._columns[n]] for n, x in vector if n in self._columns)
 
     def _directions(self, features):
-        """`(B, D)`, seen from the mean of training, of norm 1."""
-        centred = features - self._origin
-        return centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(_TINY)
+        """`(B, D of all)`: seen from training's mean, of norm 1, captioners alike in weight."""
+        centred = [x - m for x, m in zip(features, self._origins, strict=True)]
+        units = [x / np.linalg.norm(x, axis=1, keepdims=True).clip(_TINY) for x in centred]
+        return np.concatenate(units, axis=1) / np.sqrt(len(units))
 
     def _kernel(self, directions):
         """`(B, N)`: how alike each of B photos is to the training photos, at most 1."""

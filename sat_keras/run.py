@@ -88,18 +88,21 @@ def load_consensus(runs, builder, cache_dir):
     """The `Consensus` of the captioners of run folders.
 
     Args:
-        runs: list of paths. The first one's encoder says which photos are alike.
+        runs: list of paths.
         builder, cache_dir: see `train`; of its training split the first 20,000 photos are used.
     Raises:
         InputError: see `load_run`.
     """
     captioners = [load_run(run) for run in runs]
-    cache = build_annotation_cache(cache_dir, builder, "train", captioners[0].encoder)
-    count = min(len(cache), _CONSENSUS_PHOTOS)
-    rows = (range(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))
-    features = [cache.read(each).mean(axis=1, dtype="float32") for each in rows]
+    features = []
+    for captioner in captioners:
+        cache = build_annotation_cache(cache_dir, builder, "train", captioner.encoder)
+        count = min(len(cache), _CONSENSUS_PHOTOS)
+        rows = (range(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))
+        means = [cache.read(each).mean(axis=1, dtype="float32") for each in rows]
+        features.append(np.concatenate(means))  # (N, D)
     captions = [[tokenize(text) for text in each["captions"]] for each in cache.records[:count]]
-    return Consensus(captioners, np.concatenate(features), captions)
+    return Consensus(captioners, features, captions)
 
 
 def read_log(run):

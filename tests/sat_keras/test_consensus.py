@@ -20,10 +20,10 @@ FEATURES = np.random.default_rng(0).normal(size=(len(WORDS), 6))
 def test_a_training_photo_expects_its_own_captions_cider():
     # Without a ridge regression goes through its points. Captions of one length, no word in them
     # twice: there CIDEr-D, which is checked against coco-caption's, is CIDEr.
-    consensus = Consensus([], FEATURES, WORDS, ridge=0.0)
+    consensus = Consensus([], [FEATURES], WORDS, ridge=0.0)
     for photo, each in enumerate(WORDS):
         candidates = [caption for captions in WORDS for caption in captions]
-        (agreement,) = consensus.agreement(FEATURES[photo : photo + 1], [candidates])
+        (agreement,) = consensus.agreement([FEATURES[photo : photo + 1]], [candidates])
         expected = CiderD(WORDS).score(candidates, [each] * len(candidates))
         np.testing.assert_allclose(agreement, expected, atol=1e-4)
 
@@ -62,14 +62,28 @@ def test_agreement_is_ridge_regression_of_the_captions_vectors():
 
     kernel = [[np.exp(sharpness * (cosine(a, b) - 1)) for b in FEATURES] for a in FEATURES]
     coefficients = np.linalg.solve(np.array(kernel) + ridge * np.eye(len(WORDS)), targets)
-    consensus = Consensus([], FEATURES, WORDS, sharpness=sharpness, ridge=ridge)
-    agreement = consensus.agreement(new, [candidates, candidates[:1]])
+    consensus = Consensus([], [FEATURES], WORDS, sharpness=sharpness, ridge=ridge)
+    agreement = consensus.agreement([new], [candidates, candidates[:1]])
     assert [len(each) for each in agreement] == [3, 1]
     for photo, found in zip(new, agreement, strict=True):
         likeness = np.array([np.exp(sharpness * (cosine(photo, each) - 1)) for each in FEATURES])
         expected = [10 / 4 * row(c) @ (likeness @ coefficients) for c in candidates[: len(found)]]
         np.testing.assert_allclose(found, expected, atol=1e-4)
     assert agreement[0][2] == 0 and agreement[0][0] != 0
+
+
+def test_photos_are_alike_by_the_mean_of_the_captioners_cosines():
+    # exp(s (mean - 1)) is the geometric mean of the two kernels.
+    other = np.random.default_rng(2).normal(size=(len(WORDS), 3))
+    one = Consensus([], [FEATURES], WORDS, sharpness=1.0)
+    both = Consensus([], [FEATURES, other], WORDS, sharpness=1.0)
+    alone = Consensus([], [other], WORDS, sharpness=1.0)
+
+    def kernel(consensus, *features):
+        return consensus._kernel(consensus._directions([each[:2] for each in features]))
+
+    expected = np.sqrt(kernel(one, FEATURES) * kernel(alone, other))
+    np.testing.assert_allclose(kernel(both, FEATURES, other), expected, rtol=1e-6)
 
 
 class Fixed:
@@ -92,18 +106,20 @@ class Fixed:
 def test_the_caption_that_was_said_of_such_photos_is_taken():
     one = Fixed(("two men play a guitar", -1.0), ("a dog runs on grass", -2.0))
     other = Fixed(("a cat sleeps on grass", -2.5))
-    consensus = Consensus([one, other], FEATURES, WORDS, weight=8.0, ridge=1e-3)
+    consensus = Consensus([one, other], [FEATURES] * 2, WORDS, weight=8.0, ridge=1e-3)
     best = consensus.caption(list(FEATURES[:3]), beam_width=2)
     assert [each.text for each in best] == [
         "a dog runs on grass",
         "a cat sleeps on grass",
         "two men play a guitar",
     ]
-    (agreement,) = consensus.agreement(FEATURES[:1], [[best[0].words]])
+    (agreement,) = consensus.agreement([FEATURES[:1]] * 2, [[best[0].words]])
     assert best[0].score == pytest.approx(-2.0 + 8.0 * agreement[0], abs=1e-4)
 
 
 def test_without_weight_the_most_probable_is_taken():
     one = Fixed(("a cat sleeps on grass", -2.0), ("two men play a guitar", -3.0))
-    consensus = Consensus([one, Fixed(("a dog runs on grass", -1.0))], FEATURES, WORDS, weight=0.0)
+    consensus = Consensus(
+        [one, Fixed(("a dog runs on grass", -1.0))], [FEATURES] * 2, WORDS, weight=0.0
+    )
     assert {each.text for each in consensus.caption(list(FEATURES))} == {"a dog runs on grass"}
