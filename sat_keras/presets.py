@@ -32,7 +32,13 @@ _DECODER = {
     "doubly_stochastic": 0.0,
 }
 _MOBILENET_V2 = {**_DECODER, "encoder": "mobilenet_v2", "layer": "block_16_project_BN"}
-_LITE2 = {**_DECODER, "encoder": "efficientnet_lite2", "layer": "block7a_project_bn"}
+# Enlarged, photos of 224 x 224 get a grid of 9 x 9.
+_LITE2 = {
+    **_DECODER,
+    "encoder": "efficientnet_lite2",
+    "layer": "block7a_project_bn",
+    "image_size": 288,
+}
 _CROSS_ENTROPY = {"epochs": 5, "learning_rate": 8e-4}
 # Where the encoder works at every step, it works once for a photo's five captions.
 _FIVE = {"captions_per_photo": 5, "batch_size": 60}
