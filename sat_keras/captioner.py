@@ -551,7 +551,7 @@ class Captioner(keras.Model):
         return pretrained.load(cls, preset, encoder_weights)
 
     def save_to_preset(self, directory, with_encoder=True):
-        """Writes what `from_preset` reads: settings, vocabulary, and weights rounded to float16.
+        """Writes what `from_preset` reads: settings, vocabulary, and rounded weights.
 
         Args:
             directory: path of the folder, made here.

@@ -301,21 +301,21 @@ def _annotations(options):
 
 
 def _captioner(options):
-    """A callable, list of photos to list of `Caption`, of a run folder or a .tflite file."""
+    """A callable, list of photos to list of `Caption`, of a run, a preset or a .tflite file."""
     path, search = options.model, _search(options)
     if Path(path).suffix == ".tflite":
         from sat_edge import Captioner
 
         captioner = Captioner(path)
         return lambda photos: [captioner.caption(photo, **search) for photo in photos]
-    from sat_keras.run import load_run
+    from sat_keras.run import load_captioner
 
-    captioner = load_run(path)
+    captioner = load_captioner(path)
     return lambda photos: captioner.caption(photos, **search)
 
 
 def _consensus(options, builder):
-    """The same, of a run folder and those of `--consensus`."""
+    """The same, of a run or preset and those of `--consensus`."""
     from sat_keras.run import load_consensus
 
     if options.beam_width == 1:
@@ -332,8 +332,11 @@ def _made_with(model):
         from sat_edge import Captioner
 
         return {"file": Captioner(model).settings}
+    from sat_keras import pretrained
     from sat_keras.run_config import RunConfig
 
+    if pretrained.is_preset(model):
+        return {"preset": model}
     return {"run": dataclasses.asdict(RunConfig.load(model))}
 
 
@@ -388,7 +391,7 @@ def _parser():
     _add_settings(verb)
 
     verb = _add_verb(verbs, evaluate)
-    verb.add_argument("model", metavar="RUN|FILE.tflite")
+    verb.add_argument("model", metavar="RUN|PRESET|FILE.tflite")
     _add_dataset(verb)
     _add_split(verb)
     verb.add_argument(
@@ -400,8 +403,8 @@ def _parser():
     verb.add_argument(
         "--consensus",
         nargs="*",
-        metavar="RUN",
-        help="take the caption, of this run's beam and those of the runs named here, that agrees "
+        metavar="RUN|PRESET",
+        help="take the caption, of its own beam and of those of the ones named here, that agrees "
         "best with what training's captions of photos like it let expect",
     )
     _add_search(verb)
@@ -414,7 +417,7 @@ def _parser():
     _add_search(verb)
 
     verb = _add_verb(verbs, caption)
-    verb.add_argument("model", metavar="RUN|FILE.tflite")
+    verb.add_argument("model", metavar="RUN|PRESET|FILE.tflite")
     verb.add_argument("photos", nargs="+", metavar="PHOTO")
     verb.add_argument("--attention", metavar="DIR", help="write an attention picture a photo")
     _add_search(verb)

@@ -84,16 +84,30 @@ def load_run(run):
     return captioner
 
 
-def load_consensus(runs, builder, cache_dir):
-    """The `Consensus` of the captioners of run folders.
+def load_captioner(source, encoder_weights="imagenet"):
+    """The trained `Captioner` of a run folder or a preset.
 
     Args:
-        runs: list of paths.
+        source: path of a run's or a preset's folder, or the name of a preset.
+        encoder_weights: see `Captioner.from_preset`.
+    Raises:
+        InputError: see `load_run` and `Captioner.from_preset`.
+    """
+    if pretrained.is_preset(source):
+        return Captioner.from_preset(source, encoder_weights)
+    return load_run(source)
+
+
+def load_consensus(sources, builder, cache_dir):
+    """The `Consensus` of trained captioners.
+
+    Args:
+        sources: list of runs and presets, see `load_captioner`.
         builder, cache_dir: see `train`; of its training split the first 20,000 photos are used.
     Raises:
-        InputError: see `load_run`.
+        InputError: see `load_captioner`.
     """
-    captioners = [load_run(run) for run in runs]
+    captioners = [load_captioner(source) for source in sources]
     features = []
     for captioner in captioners:
         cache = build_annotation_cache(cache_dir, builder, "train", captioner.encoder)
@@ -219,10 +233,7 @@ def _learning_rate(config, steps):
 
 def _load_source(config):
     """The captioner that `config` begins with."""
-    if pretrained.is_preset(config.warm_start):
-        source = Captioner.from_preset(config.warm_start, config.encoder_weights)
-    else:
-        source = load_run(config.warm_start)
+    source = load_captioner(config.warm_start, config.encoder_weights)
     encoder = source.encoder
     kept = {"encoder": encoder.backbone, "image_size": encoder.image_size[0]}
     for name in _KEPT:

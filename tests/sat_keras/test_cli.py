@@ -137,6 +137,19 @@ def test_caption_in_json_is_one_object(trained, photo, capsys):
     assert answers[0]["log_prob"] == pytest.approx(answers[1]["log_prob"], abs=1e-3)
 
 
+def test_a_preset_takes_a_runs_place(trained, photo, tmp_path, capsys):
+    load_run(trained["run"]).save_to_preset(tmp_path / "mine")
+    found = []
+    for model in (trained["run"], str(tmp_path / "mine")):
+        assert cli.main(["caption", model, photo, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["captions"][0]["caption"])
+    assert found[0] == found[1]
+    out = tmp_path / "scores.json"
+    evaluated = ["evaluate", str(tmp_path / "mine"), "flickr8k", *trained["places"]]
+    assert cli.main([*evaluated, "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["settings"]["preset"] == str(tmp_path / "mine")
+
+
 def test_attention_pictures(trained, photo, tmp_path):
     assert cli.main(["caption", trained["tflite"], photo, "--attention", str(tmp_path / "a")]) == 0
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["photo.png.png"]
