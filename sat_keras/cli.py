@@ -71,7 +71,8 @@ def _print_result(result):
             _print_result({f"{name}: {part}": each for part, each in value.items()})
         elif isinstance(value, list):
             for row in value:
-                print("\t".join(str(field) for field in row.values()))
+                fields = row.values() if isinstance(row, dict) else [f"{name:44}{row}"]
+                print("\t".join(str(field) for field in fields))
         else:
             print(f"{name:44}{value:.4f}" if isinstance(value, float) else f"{name:44}{value}")
 

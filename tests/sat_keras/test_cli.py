@@ -166,6 +166,9 @@ def test_evaluate_by_consensus(trained, tmp_path, capsys):
     plain, agreed, twice = found
     assert agreed["CIDEr"] > plain["CIDEr"] and agreed["consensus"] == []
     assert twice["CIDEr"] == agreed["CIDEr"] and twice["consensus"] == [trained["run"]]
+    evaluated.remove("--json")
+    assert cli.main([*evaluated, "--consensus", trained["run"]]) == 0
+    assert re.search(rf"^consensus +{re.escape(trained['run'])}$", capsys.readouterr().out, re.M)
     fails(capsys, [*evaluated, "--consensus", "--beam-width=1"], "--beam-width above 1")
     fails(capsys, [*evaluated, "--consensus", tmp_path], f"{tmp_path}: not a run folder")
 
