@@ -97,8 +97,8 @@ def test_what_comes_with_the_package_is_small_and_whole(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", pretrained.NAMES)
-def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(name, shared):
+@pytest.mark.parametrize("preset", pretrained.NAMES)
+def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(preset, shared):
     flickr8k = shared / "data" / "flickr8k"
     names = (flickr8k / "Flickr_8k.testImages.txt").read_text().split()[:100]
     references = {name: [] for name in names}
@@ -106,7 +106,7 @@ def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(
         name, _, caption = line.partition("\t")
         if name[:-2] in references:
             references[name[:-2]].append(caption)
-    captioner = Captioner.from_preset(name)
+    captioner = Captioner.from_preset(preset)
     found = captioner.caption([flickr8k / "Flicker8k_Dataset" / name for name in names])
     scores = caption_scores([each.text for each in found], list(references.values()))
     assert scores["CIDEr"] > 0.4 and scores["BLEU-4"] > 0.15
