@@ -48,7 +48,7 @@ def test_save_and_load(tmp_path):
     encoder.save(tmp_path / "encoder.keras")
     loaded = keras.saving.load_model(tmp_path / "encoder.keras")
     images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    np.testing.assert_array_equal(loaded(images), encoder(images))
+    np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
     assert loaded.digest() == encoder.digest()
     assert loaded.grid == (2, 2)
 
