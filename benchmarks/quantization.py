@@ -1,4 +1,4 @@
-"""Every scheme of quantisation on one run: what a file weighs, costs and still says.
+"""Every scheme of quantisation on one run or preset: what a file weighs, costs and still says.
 
     python benchmarks/quantization.py RUN --photos PHOTOS --photo photo.jpg --out runs/quantized
 
@@ -18,8 +18,7 @@ from sat_export.benchmark import benchmark
 from sat_export.verify import verify
 from sat_keras import datasets
 from sat_keras.memory import keep_freed_memory
-from sat_keras.run import load_run
-from sat_keras.run_config import RunConfig
+from sat_keras.run import load_captioner, trained_on
 
 HALF_ZEROS = {"sparsity": 0.5, "epochs": 2, "learning_rate": 3e-4}
 TWO_OF_FOUR = {"sparsity": 0.5, "pattern": "2:4", "epochs": 1, "learning_rate": 3e-4}
@@ -67,7 +66,7 @@ def markdown(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", help="or a preset")
     parser.add_argument("--photos", required=True, type=Path)
     parser.add_argument("--photo", required=True, type=Path, help="the one that is timed")
     parser.add_argument("--out", required=True, type=Path)
@@ -77,7 +76,7 @@ def main():
     parser.add_argument("--only", nargs="*", default=list(FILES), choices=FILES)
     options = parser.parse_args()
     keep_freed_memory()
-    dataset, captioner = RunConfig.load(options.run).dataset, load_run(options.run)
+    dataset, captioner = trained_on(options.run), load_captioner(options.run)
     records = (options.cache or options.out) / "records"
     builder = datasets.build_records(dataset, records, options.data_dir)
     rows = {}

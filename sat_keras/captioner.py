@@ -550,17 +550,19 @@ class Captioner(keras.Model):
         """
         return pretrained.load(cls, preset, encoder_weights)
 
-    def save_to_preset(self, directory, with_encoder=True):
+    def save_to_preset(self, directory, with_encoder=True, trained_on=None):
         """Writes what `from_preset` reads: settings, vocabulary, and rounded weights.
 
         Args:
             directory: path of the folder, made here.
             with_encoder: bool. Whether the encoder's weights are written too. Without them,
                 `from_preset` has to be given those of this captioner. Defaults to `True`.
+            trained_on: str. The data set's name, which files made of the preset and checks of
+                them need. Defaults to `None`: not said.
         Raises:
             InputError: if the folder holds something else.
         """
-        pretrained.save(self, directory, with_encoder)
+        pretrained.save(self, directory, with_encoder, trained_on)
 
     # Keras saves weights but not the state of random generators. With it, a run that is
     # resumed drops the same units as one that was never stopped.

@@ -209,11 +209,10 @@ def caption(options):
 
 
 def export(options):
-    """Writes a run as one .tflite file, or as a SavedModel for TensorFlow Serving."""
-    from sat_keras.run import load_run
-    from sat_keras.run_config import RunConfig
+    """Writes a run or a preset as one .tflite file, or as a SavedModel for TensorFlow Serving."""
+    from sat_keras.run import load_captioner, trained_on
 
-    config = RunConfig.load(options.run)
+    dataset = trained_on(options.run)
     quantization = (options.quantize, options.quantize_decoder, options.photos)
     training = _named(loss=options.qat_loss, epochs=options.qat_epochs)
     compression = _named(
@@ -226,7 +225,7 @@ def export(options):
 
         if quantization != ("none", None, None) or compression:
             raise InputError("a SavedModel is float32: leave quantisation and compression out")
-        folder = export_saved_model(load_run(options.run), options.out, **_search(options))
+        folder = export_saved_model(load_captioner(options.run), options.out, **_search(options))
         return {"folder": str(folder), **_search(options)}, DONE
     from sat_export import export_tflite
 
@@ -235,10 +234,10 @@ def export(options):
     if Path(options.out).is_dir():
         raise InputError(f"{options.out} is a folder: name a file")
     size = export_tflite(
-        load_run(options.run),
+        load_captioner(options.run),
         options.out,
         *quantization,
-        trained_on=config.dataset,
+        trained_on=dataset,
         compression=compression or None,
         target=options.target,
         **training,
@@ -247,13 +246,14 @@ def export(options):
 
 
 def verify(options):
-    """Compares an exported artefact with the run it came from, on real photos."""
+    """Compares an exported artefact with the run or preset it came from, on real photos."""
     from sat_export.verify import verify
-    from sat_keras.run import load_run
-    from sat_keras.run_config import RunConfig
+    from sat_keras.run import load_captioner, trained_on
 
-    options.dataset = RunConfig.load(options.run).dataset
-    captioner, builder = load_run(options.run), _records(options)
+    options.dataset = trained_on(options.run)
+    if options.dataset is None:
+        raise InputError(f"{options.run}: does not say what it was trained on: save it with that")
+    captioner, builder = load_captioner(options.run), _records(options)
     result = verify(
         captioner, options.artefact, builder, options.split, options.limit, options.most_lost
     )
@@ -270,9 +270,9 @@ def benchmark(options):
 
     captioner = None
     if options.run:
-        from sat_keras.run import load_run
+        from sat_keras.run import load_captioner
 
-        captioner = load_run(options.run)
+        captioner = load_captioner(options.run)
     return benchmark(options.file, options.photo, captioner), DONE
 
 
@@ -424,7 +424,7 @@ def _parser():
     _add_search(verb)
 
     verb = _add_verb(verbs, verify)
-    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("run", metavar="RUN|PRESET")
     verb.add_argument("artefact", metavar="FILE.tflite|FOLDER")
     _add_places(verb)
     _add_split(verb)
@@ -440,10 +440,10 @@ def _parser():
     verb = _add_verb(verbs, benchmark)
     verb.add_argument("file", metavar="FILE.tflite")
     verb.add_argument("photo", metavar="PHOTO")
-    verb.add_argument("--run", metavar="RUN", help="time the run that it came from too")
+    verb.add_argument("--run", metavar="RUN|PRESET", help="time what it came from too")
 
     verb = _add_verb(verbs, export)
-    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("run", metavar="RUN|PRESET")
     verb.add_argument("--format", default="tflite", choices=("tflite", "saved-model"))
     verb.add_argument(
         "--target",

@@ -98,6 +98,19 @@ def load_captioner(source, encoder_weights="imagenet"):
     return load_run(source)
 
 
+def trained_on(source):
+    """The name of the data set of a run or a preset; `None` where a preset does not say.
+
+    Args:
+        source: see `load_captioner`.
+    Raises:
+        InputError: if the folder is neither.
+    """
+    if pretrained.is_preset(source):
+        return pretrained.trained_on(source)
+    return RunConfig.load(source).dataset
+
+
 def load_consensus(sources, builder, cache_dir):
     """The `Consensus` of trained captioners.
 

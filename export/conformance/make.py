@@ -28,9 +28,8 @@ from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import open_photo, to_pixels
 from sat_edge.caption import START
 from sat_export import export_tflite
-from sat_keras import Captioner
 from sat_keras.files import atomic_output
-from sat_keras.run import load_run
+from sat_keras.run import load_captioner
 
 PRESET = "flickr8k-soft"
 SCHEMES = {"float32": "none", "int8": "int8"}
@@ -98,12 +97,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", required=True, type=Path, help="a folder of photos")
-    parser.add_argument("--run", help=f"a trained captioner (default: the preset {PRESET})")
+    parser.add_argument("--run", default=PRESET, help=f"or a preset (default: {PRESET})")
     parser.add_argument("--count", type=int, default=50, help="photos (default: 50)")
     options = parser.parse_args()
     photos = sorted(each for each in options.photos.iterdir() if each.is_file())[: options.count]
-    captioner = load_run(options.run) if options.run else Captioner.from_preset(PRESET)
-    make(options.folder, captioner, photos)
+    make(options.folder, load_captioner(options.run), photos)
 
 
 if __name__ == "__main__":

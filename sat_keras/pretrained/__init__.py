@@ -7,6 +7,7 @@ weights.npz      the decoder's and, where asked for, the encoder's, in their ord
                  are rounded to 9 significant bits: zipped, the file is a tenth smaller
 """
 
+import contextlib
 import json
 import zipfile
 import zlib
@@ -28,7 +29,7 @@ def is_preset(name):
     return str(name) in NAMES or (Path(name) / _WEIGHTS).is_file()
 
 
-def save(captioner, directory, with_encoder):
+def save(captioner, directory, with_encoder, trained_on):
     """See `Captioner.save_to_preset`."""
     directory = Path(directory)
     others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS}
@@ -38,6 +39,7 @@ def save(captioner, directory, with_encoder):
         **captioner.get_config(),
         "encoder": captioner.encoder.get_config(),
         "encoder_digest": None if with_encoder else captioner.encoder.digest(),
+        "trained_on": trained_on,
     }
     del config["vocabulary"], config["name"]
     config["self_critical"] = False  # training further begins with captions, not with rewards
@@ -59,14 +61,19 @@ def _rounded(kernel):
     return ((bits + 2) // 4 * 4).view("float16")
 
 
+def trained_on(preset):
+    """The name of a preset's data set, `None` where it does not say."""
+    directory = _directory(preset)
+    with _named(directory):
+        return json.loads((directory / _CONFIG).read_text()).get("trained_on")
+
+
 def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
-    directory = Path(preset)
-    if not directory.is_dir():
-        check_choice("preset", str(preset), (*NAMES, "the path of a folder"))
-        directory = Path(__file__).parent / preset
-    try:
+    directory = _directory(preset)
+    with _named(directory):
         config = json.loads((directory / _CONFIG).read_text())
+        config.pop("trained_on", None)
         digest, encoder = config.pop("encoder_digest"), config.pop("encoder")
         with np.load(directory / _WEIGHTS) as file:
             weights = [file[name] for name in sorted(file)]
@@ -77,14 +84,29 @@ def load(captioner_class, preset, encoder_weights):
         captioner.decoder.set_weights(weights[:count])
         if digest is None:
             encoder.set_weights(weights[count:])
+    if digest and digest != encoder.digest():
+        raise InputError(
+            f"{directory}: was trained with other encoder weights than {encoder_weights}"
+        )
+    return captioner
+
+
+def _directory(preset):
+    directory = Path(preset)
+    if not directory.is_dir():
+        check_choice("preset", str(preset), (*NAMES, "the path of a folder"))
+        directory = Path(__file__).parent / preset
+    return directory
+
+
+@contextlib.contextmanager
+def _named(directory):
+    """Errors of a folder that holds something else than we wrote, as `InputError`."""
+    try:
+        yield
     except InputError:
         raise
     except (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
         raise InputError(f"{directory}: not a preset's files ({error})") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{directory / _WEIGHTS}: damaged ({error})") from error
-    if digest and digest != encoder.digest():
-        raise InputError(
-            f"{directory}: was trained with other encoder weights than {encoder_weights}"
-        )
-    return captioner

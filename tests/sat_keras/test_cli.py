@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sat_edge import Captioner as EdgeCaptioner
 from sat_export import export_tflite
 from sat_keras import cli
 from sat_keras.run import load_run
@@ -148,6 +149,23 @@ def test_a_preset_takes_a_runs_place(trained, photo, tmp_path, capsys):
     evaluated = ["evaluate", str(tmp_path / "mine"), "flickr8k", *trained["places"]]
     assert cli.main([*evaluated, "--out", str(out)]) == 0
     assert json.loads(out.read_text())["settings"]["preset"] == str(tmp_path / "mine")
+
+
+@pytest.mark.slow
+def test_a_preset_is_exported_and_verified(trained, tmp_path, capsys):
+    preset, file = tmp_path / "mine", str(tmp_path / "captioner.tflite")
+    captioner = load_run(trained["run"])
+    verified = ["verify", str(preset), file, "--split=train", *trained["places"], "--json"]
+    captioner.save_to_preset(preset)
+    assert cli.main(["export", str(preset), "--out", file]) == 0
+    assert EdgeCaptioner(file).settings["trained_on"] is None
+    fails(capsys, verified, "mine: does not say what it was trained on")
+    captioner.save_to_preset(preset, trained_on="flickr8k")
+    assert cli.main(["export", str(preset), "--out", file]) == 0
+    assert EdgeCaptioner(file).settings["trained_on"] == "flickr8k"
+    capsys.readouterr()
+    assert cli.main(verified) == 0
+    assert json.loads(capsys.readouterr().out)["same"] == 1.0
 
 
 def test_attention_pictures(trained, photo, tmp_path):
