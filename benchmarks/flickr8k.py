@@ -30,6 +30,7 @@ CONSENSUS = (
     ("soft-efficientnet-lite2",),
     ("soft-efficientnet-lite2", "soft-mobilenet-v2"),
 )
+CONSENSUS_SEARCH = {"beam_width": 20, "length_penalty": 0.5}
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L")
 
 
@@ -51,7 +52,8 @@ def scores_of(runs, builder, split, name, load, search):
     changed = max((run / CAPTIONER).stat().st_mtime for run in runs)
     if not path.exists() or path.stat().st_mtime < changed:
         scores, captions = evaluate(partial(load().caption, **search), builder, split)
-        save_results(path, scores, captions, {"split": split, **search})
+        settings = {"runs": [run.name for run in runs], "split": split, **search}
+        save_results(path, scores, captions, settings)
     return json.loads(path.read_text())["scores"]
 
 
@@ -105,7 +107,9 @@ def main():
             load = partial(load_consensus, runs, builder, cache / "annotations")
             row = {"preset": name, "seed": seed, "phase": last, "search": "consensus"}
             for split in ("validation", "test"):
-                scores = scores_of(runs, builder, split, f"consensus of {name}", load, {})
+                scores = scores_of(
+                    runs, builder, split, f"consensus of {name}", load, CONSENSUS_SEARCH
+                )
                 rows.append({**row, "split": split, **scores})
     save_table(options.out / "flickr8k", rows, markdown(rows))
     print(markdown(rows))

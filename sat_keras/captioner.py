@@ -184,6 +184,8 @@ class Captioner(keras.Model):
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
 
+        # Compiled, an encoder's layers need not all be held at once.
+        self._compiled_encode = tf.function(self.encode, reduce_retracing=True)
         self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
         self._compiled_beam = tf.function(self.beam, reduce_retracing=True)
         self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
@@ -377,7 +379,7 @@ class Captioner(keras.Model):
 
     def annotations(self, photos):
         """What the encoder says of photos: float32 array `(B, L, D)`. `photos` as `caption`'s."""
-        batches = (self.encode(x) for x in self._batches(photos))
+        batches = (self._compiled_encode(x) for x in self._batches(photos))
         return np.concatenate([ops.convert_to_numpy(each) for each in batches])
 
     def caption(self, photos, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
