@@ -20,15 +20,15 @@ from sat_keras import datasets
 from sat_keras.memory import keep_freed_memory
 from sat_keras.run import load_captioner, trained_on
 
-HALF_ZEROS = {"sparsity": 0.5, "epochs": 2, "learning_rate": 3e-4}
-TWO_OF_FOUR = {"sparsity": 0.5, "pattern": "2:4", "epochs": 1, "learning_rate": 3e-4}
-CLUSTERS = {"clusters": 32, "epochs": 1, "learning_rate": 3e-4}
+HALF_ZEROS = {"sparsity": 0.5}
+TWO_OF_FOUR = {"sparsity": 0.5, "pattern": "2:4", "epochs": 1}
+CLUSTERS = {"clusters": 32, "epochs": 1}
 FILES = {
     "none": {"quantize": "none"},
     "float16": {"quantize": "float16"},
     "dynamic": {"quantize": "dynamic"},
     "int8": {"quantize": "int8"},
-    "qat": {"quantize": "qat", "epochs": 2},
+    "qat": {"quantize": "qat"},
     "int8, int4": {"quantize": "int8", "quantize_decoder": "int4"},
     "int4": {"quantize": "int4"},
     "half zeros": {"compression": HALF_ZEROS},

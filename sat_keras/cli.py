@@ -180,7 +180,9 @@ def evaluate(options):
         **_named(consensus=options.consensus),
     }
     if options.out:
-        save_results(options.out, scores, captions, {**settings, **_made_with(options.model)})
+        others = {each: _made_with(each) for each in options.consensus or ()}
+        made_with = {**_made_with(options.model), **({"consensus": others} if agreed else {})}
+        save_results(options.out, scores, captions, {**settings, **made_with})
     return {**settings, **scores}, DONE
 
 
@@ -321,6 +323,10 @@ def _consensus(options, builder):
 
     if options.beam_width == 1:
         raise InputError("--consensus chooses among captions: name a --beam-width above 1")
+    if options.split == "train":
+        raise InputError(
+            "--consensus knows what was said of the training photos: name another split"
+        )
     runs = [options.model, *options.consensus]
     consensus = load_consensus(runs, builder, _annotations(options))
     search = _search(options)
@@ -405,8 +411,8 @@ def _parser():
         "--consensus",
         nargs="*",
         metavar="RUN|PRESET",
-        help="take the caption, of its own beam and of those of the ones named here, that agrees "
-        "best with what training's captions of photos like it let expect",
+        help="of all captions that beam search finds, by it and by those named here, take the one "
+        "that agrees best with what was said of training photos like it",
     )
     _add_search(verb)
 
@@ -469,7 +475,7 @@ def _parser():
         help="what qat keeps: what the encoder says, or what is made of it too "
         "(default: annotations)",
     )
-    verb.add_argument("--qat-epochs", type=_count, metavar="N", help="default: 3")
+    verb.add_argument("--qat-epochs", type=_count, metavar="N", help="default: 2")
     verb.add_argument("--sparsity", type=float, metavar="X", help="share of weights made zero")
     verb.add_argument("--pattern", choices=("any", "2:4"), help="where zeros are (default: any)")
     verb.add_argument("--clusters", type=_count, metavar="N", help="different weights of a kernel")

@@ -15,7 +15,7 @@ the references say, and that is what kernel ridge regression predicts, from N tr
     K_ij = k(x_i, x_j) = exp(sharpness (cos(x_i - m, x_j - m) - 1))
 
 x are a photo's mean annotations, m their mean over the training photos; of several captioners the
-cosine is the mean of theirs. References of the photo itself are not seen.
+cosine is the mean of theirs. Only a training photo's own references are seen.
 
 Reference:
     Devlin et al., 2015, arXiv 1505.04467, and Mao et al., 2015, arXiv 1412.6632, section 8: the
@@ -40,11 +40,11 @@ class Consensus:
         features: list of float arrays `(N, D)`, one a captioner: the mean annotations that its
             encoder has of N training photos. N x N numbers are held in memory.
         captions: list of N lists of captions, each a sequence of words.
-        weight: float. Of agreement, 0..10, beside a log-probability in nats. Defaults to `12.0`.
+        weight: float. Of agreement beside log p / length ** penalty. Defaults to `12.0`.
         sharpness: float. The higher, the nearer are the photos that count. Defaults to `3.0`.
         ridge: float. The higher, the smoother is what is expected. Defaults to `0.3`.
     Example:
-        >>> consensus = load_consensus(["runs/soft"], builder, "annotations")
+        >>> consensus = load_consensus(["flickr8k-soft"], builder, "annotations")
         >>> consensus.caption(["photo.jpg"], beam_width=20, length_penalty=0.5)[0].text
     """
 
@@ -102,7 +102,7 @@ class Consensus:
         return best
 
     def agreement(self, features, candidates):
-        """The CIDEr, 0..10, that each candidate can expect.
+        """The CIDEr that each candidate can expect, the plain one: no CIDEr-D.
 
         Args:
             features: list of float arrays `(B, D)`, of B photos, one a captioner.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras.layers import Add, BatchNormalization, Conv2D, DepthwiseConv2D, ReLU
+from keras.layers import Conv2D, DepthwiseConv2D
 
 from sat_edge.errors import InputError
 from sat_keras import missing_package
@@ -37,7 +37,7 @@ _PACKAGES = {
 }
 
 
-def efficientnet_lite(width, depth, include_top, input_shape, weights=None):
+def efficientnet_lite(width, depth, include_top, input_shape, weights=None, library=keras):
     """The network up to its head, RGB -1..1 in.
 
     Layers are named as in `keras.applications.EfficientNetB0`: `block6a_expand_conv`,
@@ -49,22 +49,25 @@ def efficientnet_lite(width, depth, include_top, input_shape, weights=None):
         include_top: False: there is no classifier here (an argument of Keras Applications).
         input_shape: (height, width, 3).
         weights: `"imagenet"`, Google's, or `None`. Defaults to `None`: random ones.
+        library: `keras`, or `tf_keras`, Keras 2, for tools that take nothing else. Defaults to
+            `keras`.
     Returns:
-        `keras.Model`.
+        `Model` of the library.
     Raises:
         ModuleNotFoundError: if the package of these weights is not installed.
     """
-    images = keras.Input(input_shape)
-    x = _convolution(images, _STEM, "stem", kernel=3, stride=2)
+    layers = library.layers
+    images = library.Input(input_shape)
+    x = _convolution(layers, images, _STEM, "stem", kernel=3, stride=2)
     for stage, (kernel, repeats, filters, expansion, stride) in enumerate(_STAGES, 1):
         filters = _scaled(filters, width)
         if 1 < stage < len(_STAGES):
             repeats = math.ceil(repeats * depth)
         for i in range(repeats):
             block = f"block{stage}{chr(ord('a') + i)}"
-            x = _block(x, filters, kernel, stride if i == 0 else 1, expansion, block)
-    x = _convolution(x, _HEAD, "top")
-    network = keras.Model(images, x)
+            x = _block(layers, x, filters, kernel, stride if i == 0 else 1, expansion, block)
+    x = _convolution(layers, x, _HEAD, "top")
+    network = library.Model(images, x)
     if weights == "imagenet":
         try:
             package = importlib.import_module(_PACKAGES[width, depth])
@@ -80,24 +83,26 @@ def _scaled(filters, width):
     return rounded + 8 if rounded < 0.9 * filters * width else rounded
 
 
-def _block(x, filters, kernel, stride, expansion, name):
+def _block(layers, x, filters, kernel, stride, expansion, name):
     """Mobile inverted bottleneck (MobileNetV2)."""
     block_input, channels = x, x.shape[-1]
     if expansion != 1:
-        x = _convolution(x, channels * expansion, f"{name}_expand")
-    x = DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_dwconv")(x)
-    x = BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
-    x = ReLU(6.0, name=f"{name}_activation")(x)
-    x = _convolution(x, filters, f"{name}_project", has_activation=False)
+        x = _convolution(layers, x, channels * expansion, f"{name}_expand")
+    depthwise = {"padding": "same", "use_bias": False, "name": f"{name}_dwconv"}
+    x = layers.DepthwiseConv2D(kernel, stride, **depthwise)(x)
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    x = layers.ReLU(6.0, name=f"{name}_activation")(x)
+    x = _convolution(layers, x, filters, f"{name}_project", has_activation=False)
     if stride == 1 and channels == filters:
-        x = Add(name=f"{name}_add")([x, block_input])
+        x = layers.Add(name=f"{name}_add")([x, block_input])
     return x
 
 
-def _convolution(x, filters, name, kernel=1, stride=1, has_activation=True):
-    x = Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
-    return ReLU(6.0, name=f"{name}_activation")(x) if has_activation else x
+def _convolution(layers, x, filters, name, kernel=1, stride=1, has_activation=True):
+    convolution = {"padding": "same", "use_bias": False, "name": f"{name}_conv"}
+    x = layers.Conv2D(filters, kernel, stride, **convolution)(x)
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_activation")(x) if has_activation else x
 
 
 def load_pytorch_weights(network, path):

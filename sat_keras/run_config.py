@@ -77,7 +77,7 @@ class RunConfig:
         if self.self_critical and (self.captions_per_photo == 1 or self.warm_start is None):
             raise InputError(
                 "self_critical goes on from a run that can caption, with all references of a "
-                "photo: name warm_start and captions_per_photo, for example 5"
+                "photo: name warm_start, captions_per_photo, for example 5, and a batch_size, 60"
             )
 
     @property

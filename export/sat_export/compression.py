@@ -24,8 +24,8 @@ def compress(
     pattern="any",
     clusters=0,
     loss="words",
-    epochs=3,
-    learning_rate=1e-4,
+    epochs=2,
+    learning_rate=3e-4,
 ):
     """A copy of a captioner with fewer weights, which learnt from it to say the same.
 
@@ -35,7 +35,7 @@ def compress(
 
     Args:
         captioner, images, loss, epochs, learning_rate: see `distillation.distil`. Default to
-            `"words"`, `3`, `1e-4`.
+            `"words"`, `2`, `3e-4`.
         sparsity: float. Share of weights that become zero. Defaults to `0.0`: nothing is pruned.
         pattern: str. Where zeros may be: `"any"`, or `"2:4"`, two of each four weights, whatever
             `sparsity` above 0 is. Defaults to `"any"`.

@@ -1,5 +1,7 @@
 """Quantisation-aware training: the encoder learns to say in int8 what it says in float32."""
 
+from functools import partial
+
 import numpy as np
 
 from sat_edge.errors import InputError
@@ -8,7 +10,7 @@ from sat_export.distillation import distil, fit
 _CALIBRATION = 64  # images
 
 
-def train_encoder(captioner, images, loss="annotations", epochs=3, learning_rate=3e-4):
+def train_encoder(captioner, images, loss="annotations", epochs=2, learning_rate=3e-4):
     """Trains a copy of a captioner's encoder for int8, the captioner itself its teacher.
 
     The encoder's convolutions are trained with their weights and results rounded to 8 bits; batch
@@ -16,7 +18,7 @@ def train_encoder(captioner, images, loss="annotations", epochs=3, learning_rate
 
     Args:
         captioner, images, loss, epochs, learning_rate: see `distillation.distil`. Default to
-            `"annotations"`, `3`, `3e-4`.
+            `"annotations"`, `2`, `3e-4`.
     Returns:
         bytes of a `.tflite` file: `image` `(1, H, W, 3)` to features `(1, rows, columns, D)`, both
         float32, all between in int8.
@@ -62,7 +64,11 @@ def _twin(encoder):
     from sat_keras.encoders import BACKBONES
 
     spec, network = BACKBONES[encoder.backbone], encoder.get_layer(encoder.backbone)
-    whole = getattr(tf_keras.applications, spec.build.__name__)(
+    if isinstance(spec.build, partial):  # our own
+        build = partial(spec.build, library=tf_keras)
+    else:
+        build = getattr(tf_keras.applications, spec.build.__name__)
+    whole = build(
         include_top=encoder.layer in spec.fully_connected,
         input_shape=network.input_shape[1:],
         weights=None,

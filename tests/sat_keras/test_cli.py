@@ -174,19 +174,23 @@ def test_attention_pictures(trained, photo, tmp_path):
 
 
 def test_evaluate_by_consensus(trained, tmp_path, capsys):
-    # Of training's own photos it knows what is said, so it finds the best of the beam.
-    search = ["--beam-width=20", "--split=train", "--json", *trained["places"]]
+    search = ["--beam-width=20", "--split=validation", "--json", *trained["places"]]
     evaluated = ["evaluate", trained["run"], "flickr8k", *search]
     found = []
     for consensus in ([], ["--consensus"], ["--consensus", trained["run"]]):
         assert cli.main([*evaluated, *consensus]) == 0
         found.append(json.loads(capsys.readouterr().out))
     plain, agreed, twice = found
-    assert agreed["CIDEr"] > plain["CIDEr"] and agreed["consensus"] == []
-    assert twice["CIDEr"] == agreed["CIDEr"] and twice["consensus"] == [trained["run"]]
+    # One photo has no CIDEr: each of its n-grams is in every reference set.
+    assert agreed["BLEU-1"] > plain["BLEU-1"] and agreed["consensus"] == []
+    assert twice["BLEU-1"] == agreed["BLEU-1"] and twice["consensus"] == [trained["run"]]
     evaluated.remove("--json")
-    assert cli.main([*evaluated, "--consensus", trained["run"]]) == 0
+    out = tmp_path / "scores.json"
+    assert cli.main([*evaluated, f"--out={out}", "--consensus", trained["run"]]) == 0
     assert re.search(rf"^consensus +{re.escape(trained['run'])}$", capsys.readouterr().out, re.M)
+    settings = json.loads(out.read_text())["settings"]
+    assert settings["consensus"][trained["run"]] == {"run": settings["run"]}
+    fails(capsys, [*evaluated, "--consensus", "--split=train"], "name another split")
     fails(capsys, [*evaluated, "--consensus", "--beam-width=1"], "--beam-width above 1")
     fails(capsys, [*evaluated, "--consensus", tmp_path], f"{tmp_path}: not a run folder")
 
