@@ -292,7 +292,7 @@ def test_training_goes_on_from_a_preset(builder, soft, tmp_path):
         ({"captions_per_photo": 3}, "batch_size 8 is no multiple of captions_per_photo 3"),
         ({"precision": "float8"}, "unknown precision 'float8'"),
         ({"self_critical": True, "captions_per_photo": 4}, "name warm_start"),
-        ({"self_critical": True, "warm_start": "run"}, "name warm_start and captions_per_photo"),
+        ({"self_critical": True, "warm_start": "run"}, "name warm_start, captions_per_photo"),
     ],
 )
 def test_settings_that_cannot_be(options, says):
