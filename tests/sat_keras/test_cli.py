@@ -400,7 +400,13 @@ def start_training(folder, *options):
     arguments += [str(folder / "run"), "--data-dir", str(folder / "flickr8k")]
     arguments += ["--cache", str(folder / "cache"), *TINY, *options]
     return subprocess.Popen(
-        arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where these tests run in a shell's background, Ctrl-C is ignored, and by children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
