@@ -254,7 +254,9 @@ def verify(options):
 
     options.dataset = trained_on(options.run)
     if options.dataset is None:
-        raise InputError(f"{options.run}: does not say what it was trained on: save it with that")
+        raise InputError(
+            f"{options.run}: does not say what it was trained on: save_to_preset(trained_on=...)"
+        )
     captioner, builder = load_captioner(options.run), _records(options)
     result = verify(
         captioner, options.artefact, builder, options.split, options.limit, options.most_lost

@@ -19,7 +19,8 @@ from PIL import Image
 from sat_edge import Captioner as EdgeCaptioner
 from sat_export import export_tflite
 from sat_keras import cli
-from sat_keras.run import load_run
+from sat_keras.datasets import build_records
+from sat_keras.run import load_consensus, load_run
 
 TINY_SETTINGS = {
     "encoder": "mobilenet",
@@ -174,22 +175,21 @@ def test_attention_pictures(trained, photo, tmp_path):
 
 
 def test_evaluate_by_consensus(trained, tmp_path, capsys):
-    search = ["--beam-width=20", "--split=validation", "--json", *trained["places"]]
-    evaluated = ["evaluate", trained["run"], "flickr8k", *search]
-    found = []
-    for consensus in ([], ["--consensus"], ["--consensus", trained["run"]]):
-        assert cli.main([*evaluated, *consensus]) == 0
-        found.append(json.loads(capsys.readouterr().out))
-    plain, agreed, twice = found
-    # One photo has no CIDEr: each of its n-grams is in every reference set.
-    assert agreed["BLEU-1"] > plain["BLEU-1"] and agreed["consensus"] == []
-    assert twice["BLEU-1"] == agreed["BLEU-1"] and twice["consensus"] == [trained["run"]]
-    evaluated.remove("--json")
-    out = tmp_path / "scores.json"
-    assert cli.main([*evaluated, f"--out={out}", "--consensus", trained["run"]]) == 0
-    assert re.search(rf"^consensus +{re.escape(trained['run'])}$", capsys.readouterr().out, re.M)
-    settings = json.loads(out.read_text())["settings"]
-    assert settings["consensus"][trained["run"]] == {"run": settings["run"]}
+    run, (_, data, _, cache), out = trained["run"], trained["places"], tmp_path / "scores.json"
+    search = ["--beam-width=20", "--length-penalty=0.5", "--split=test", f"--out={out}"]
+    evaluated = ["evaluate", run, "flickr8k", *search, *trained["places"]]
+    builder = build_records("flickr8k", Path(cache) / "records", data)
+    consensus = load_consensus([run], builder, Path(cache) / "annotations")
+    wanted = consensus.caption([Path(data) / "Flicker8k_Dataset" / "5.jpg"])[0].text
+    for others in ([], [run]):
+        assert cli.main([*evaluated, "--consensus", *others]) == 0
+        found = json.loads(out.read_text())
+        assert found["captions"] == [{"image_id": "5.jpg", "caption": wanted}]
+        made_with = {"run": found["settings"]["run"]}
+        assert found["settings"]["consensus"] == dict.fromkeys(others, made_with)
+    assert re.search(rf"^consensus +{re.escape(run)}$", capsys.readouterr().out, re.M)
+    assert cli.main(evaluated) == 0
+    assert json.loads(out.read_text())["captions"] != found["captions"]  # the beam's own
     fails(capsys, [*evaluated, "--consensus", "--split=train"], "name another split")
     fails(capsys, [*evaluated, "--consensus", "--beam-width=1"], "--beam-width above 1")
     fails(capsys, [*evaluated, "--consensus", tmp_path], f"{tmp_path}: not a run folder")
