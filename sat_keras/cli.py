@@ -180,8 +180,9 @@ def evaluate(options):
         **_named(consensus=options.consensus),
     }
     if options.out:
-        others = {each: _made_with(each) for each in options.consensus or ()}
-        made_with = {**_made_with(options.model), **({"consensus": others} if agreed else {})}
+        made_with = _made_with(options.model)
+        if agreed:
+            made_with["consensus"] = {each: _made_with(each) for each in options.consensus}
         save_results(options.out, scores, captions, {**settings, **made_with})
     return {**settings, **scores}, DONE
 

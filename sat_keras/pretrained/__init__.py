@@ -64,14 +64,14 @@ def _rounded(kernel):
 def trained_on(preset):
     """The name of a preset's data set, `None` where it does not say."""
     directory = _directory(preset)
-    with _named(directory):
+    with _damage_named(directory):
         return json.loads((directory / _CONFIG).read_text()).get("trained_on")
 
 
 def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
     directory = _directory(preset)
-    with _named(directory):
+    with _damage_named(directory):
         config = json.loads((directory / _CONFIG).read_text())
         config.pop("trained_on", None)
         digest, encoder = config.pop("encoder_digest"), config.pop("encoder")
@@ -100,7 +100,7 @@ def _directory(preset):
 
 
 @contextlib.contextmanager
-def _named(directory):
+def _damage_named(directory):
     """Errors of a folder that holds something else than we wrote, as `InputError`."""
     try:
         yield
