@@ -5,10 +5,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sat_edge.beam_search import check_search
 from sat_edge.caption import PAD, START, Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
+from sat_edge.search import Search
 from sat_keras import decoding, losses, pretrained
 from sat_keras.encoders import Encoder
 from sat_keras.layers import (
@@ -137,6 +137,7 @@ class Captioner(keras.Model):
         train_encoder=False,
         train_from=None,
         max_length=20,
+        search=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -197,6 +198,7 @@ class Captioner(keras.Model):
         self.means = {name: keras.metrics.Mean(name) for name in names}
 
         # === Config ===
+        self.search = Search(**search) if isinstance(search, dict) else search or Search()
         self.vocabulary = vocabulary
         self.attention = attention
         self.scorer = scorer
@@ -382,38 +384,37 @@ class Captioner(keras.Model):
         batches = (self._compiled_encode(x) for x in self._batches(photos))
         return np.concatenate([ops.convert_to_numpy(each) for each in batches])
 
-    def caption(self, photos, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
-        """The best caption of each photo, greedily or by beam search.
+    def caption(self, photos, **search):
+        """The best caption of each photo.
 
         Args:
             photos: array `(B, H, W, 3)` of RGB 0..255 in the encoder's size, or of annotations
                 `(B, L, D)`; or a list of paths, `PIL.Image.Image` or arrays of any size.
-            beam_width, length_penalty, no_repeat_ngram: see `decoding.beam_search`. Default to
-                `1` (greedy), `0.0`, `0`.
+            search: fields of `Search` that replace the captioner's own; `beam_width=1` is greedy.
         Returns:
             List of `Caption`.
         Raises:
-            InputError: if a photo cannot be read.
+            InputError: if a photo cannot be read, or for a search that cannot be.
         """
-        if beam_width == 1 and not no_repeat_ngram:
+        how = self.search.override(n_best=1, **search)
+        if how.is_greedy:
             found = (self._captions(*self._compiled_greedy(x)) for x in self._batches(photos))
             return [caption for captions in found for caption in captions]
-        found = self.beam_search(photos, beam_width, length_penalty, no_repeat_ngram)
-        return [captions[0] for captions in found]
+        return [captions[0] for captions in self._search(photos, how)]
 
-    def beam_search(self, photos, beam_width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+    def beam_search(self, photos, **search):
         """The n best captions of each photo, the best first: a list of lists of `Caption`.
 
         Args:
-            photos: see `caption`.
-            beam_width, length_penalty, no_repeat_ngram, n_best: see `decoding.beam_search`. Default
-                to `3`, `0.0`, `0`, `1`.
+            photos, search: see `caption`.
         """
-        check_search(beam_width, length_penalty, no_repeat_ngram, n_best)
+        return self._search(photos, self.search.override(**search))
+
+    def _search(self, photos, search):
         captions = []
         for x in self._batches(photos):
-            found = self._compiled_beam(x, beam_width, length_penalty, no_repeat_ngram, n_best)
-            best = (each[:, :n_best] for each in found)  # each (B, n, ...)
+            found = self._compiled_beam(x, search)
+            best = (each[:, : search.n_best] for each in found)  # each (B, n, ...)
             captions += [self._captions(*each) for each in zip(*best, strict=True)]
         return captions
 
@@ -451,14 +452,11 @@ class Captioner(keras.Model):
         memory, state = self.decoder.start(annotations)
         return decoding.greedy(self._step(memory), state, *self._sizes(annotations))
 
-    def beam(self, x, width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+    def beam(self, x, search):
         """`decoding.beam_search` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
         annotations = self.encode(x)  # (B, L, D)
-        memory, state = repeat_rows(self.decoder.start(annotations), width)
-        sizes = self._sizes(annotations)
-        return decoding.beam_search(
-            self._step(memory), state, *sizes, width, length_penalty, no_repeat_ngram, n_best
-        )
+        memory, state = repeat_rows(self.decoder.start(annotations), search.beam_width)
+        return decoding.beam_search(self._step(memory), state, *self._sizes(annotations), search)
 
     def draw(self, x, temperature, top_k, top_p, locations, seed):
         """`decoding.sample` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
@@ -525,6 +523,7 @@ class Captioner(keras.Model):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "vocabulary": self.vocabulary.words,
             **{name: getattr(self, name) for name in SETTINGS},
+            "search": self.search.as_dict(),
             "name": self.name,
         }
 

@@ -107,17 +107,7 @@ def _word_by_word(choose, step, state, batch_size, locations, max_length):
     return tokens, alphas, log_prob
 
 
-def beam_search(
-    step,
-    state,
-    batch_size,
-    locations,
-    max_length=20,
-    width=3,
-    length_penalty=0.0,
-    no_repeat_ngram=0,
-    n_best=1,
-):
+def beam_search(step, state, batch_size, locations, max_length, search):
     """Keeps the K best captions of each picture, word by word.
 
     A caption's score is `log_prob / length ** length_penalty`, its `<end>` counted. A caption that
@@ -129,21 +119,21 @@ def beam_search(
         step, batch_size, locations, max_length: see `greedy`; B pictures, but
         state: the first state of B x K rows, each picture's row K times in a row; what `step`
             remembers of the pictures is to be repeated likewise.
-        width: int K. Defaults to `3`.
-        length_penalty: float. 0 compares sums, 1 means over words. Defaults to `0.0`.
-        no_repeat_ngram: int n. No n words in a row come twice in a caption. Defaults to `0`: off.
-        n_best: int. How many of the K have to be final, at most K. Defaults to `1`.
+        search: `Search`. Of its K captions only the n best are sure to be final.
     Returns:
         `tokens` int32 `(B, K, T)`, `alphas` `(B, K, T, L)`, `log_prob` and `score` `(B, K)`, the
         best first.
     """
+    width, length_penalty = search.beam_width, search.length_penalty
 
     def body(t, token, finished, length, state, tokens, alphas, log_prob, _):
         logits, state, alpha = step(tf.reshape(token, [-1]), state)  # (B K, V), (B K, L)
         vocabulary_size = logits.shape[-1]
         words = bar(tf.nn.log_softmax(logits))  # (B K, V)
-        if 0 < no_repeat_ngram <= max_length:
-            seen = _would_repeat(tf.reshape(tokens, [-1, max_length]), t, no_repeat_ngram, words)
+        if 0 < search.no_repeat_ngram <= max_length:
+            seen = _would_repeat(
+                tf.reshape(tokens, [-1, max_length]), t, search.no_repeat_ngram, words
+            )
             words = tf.where(seen, _IMPOSSIBLE, words)
         words = tf.reshape(words, [batch_size, width, vocabulary_size])  # (B, K, V)
         # A finished caption has one way on, which costs nothing.
@@ -177,7 +167,7 @@ def beam_search(
         best_possible = tf.where(finished, -float("inf"), log_prob / max_length**length_penalty)
         limit = tf.reduce_max(best_possible, axis=1, keepdims=True)  # (B, 1)
         final = tf.logical_and(finished, score > limit)  # (B, K)
-        settled = tf.reduce_sum(tf.cast(final, tf.int32), axis=1) >= n_best  # (B,)
+        settled = tf.reduce_sum(tf.cast(final, tf.int32), axis=1) >= search.n_best  # (B,)
         return tf.logical_and(t < max_length, tf.logical_not(tf.reduce_all(settled)))
 
     rows = [batch_size, width]

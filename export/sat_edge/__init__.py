@@ -8,5 +8,6 @@ from sat_edge.caption import Caption
 from sat_edge.captioner import Captioner
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo, to_pixels
+from sat_edge.search import Search
 
-__all__ = ["Caption", "Captioner", "InputError", "open_photo", "to_pixels"]
+__all__ = ["Caption", "Captioner", "InputError", "Search", "open_photo", "to_pixels"]

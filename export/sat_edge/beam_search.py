@@ -1,5 +1,7 @@
-"""Beam search on the host, one photo, over any step function. What `sat_keras.decoding` does in a
-graph, beam by beam."""
+"""Beam search on the host, for one photo and any step function.
+
+`sat_keras.decoding` does the same in a graph.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
-from sat_edge.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -27,59 +28,46 @@ class Beam:
         return self.log_prob / max(len(self.tokens), 1) ** length_penalty
 
 
-def beam_search(
-    step, state, max_length=20, width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1
-):
+def beam_search(step, state, max_length, search):
     """The n best captions, the best first.
 
     Args:
         step: callable, `(token, state)` to `(logits (V,), state, attention (L,))`.
         state: its first state.
-        max_length, width, length_penalty, no_repeat_ngram, n_best: see
-            `sat_keras.decoding.beam_search`.
+        max_length: int T, words and `<end>`.
+        search: `Search`.
     Returns:
-        List of at most `n_best` of `Beam`.
+        List of at most `search.n_best` of `Beam`.
     """
-    check_search(width, length_penalty, no_repeat_ngram, n_best)
     beams = [Beam(state=state)]
-    while not _settled(beams, max_length, length_penalty, n_best):
+    while not _settled(beams, max_length, search):
         grown = []
         for beam in beams:
-            grown += [beam] if beam.finished else _grow(step, beam, width, no_repeat_ngram)
-        beams = sorted(grown, key=lambda beam: -beam.score(length_penalty))[:width]
-    return beams[:n_best]
+            grown += [beam] if beam.finished else _grow(step, beam, search)
+        grown.sort(key=lambda beam: -beam.score(search.length_penalty))
+        beams = grown[: search.beam_width]
+    return beams[: search.n_best]
 
 
-def check_search(width, length_penalty, no_repeat_ngram, n_best):
-    """Raises `InputError` for a search that cannot be."""
-    if width < 1 or not 1 <= n_best <= width:
-        raise InputError(
-            f"beam width {width}, {n_best} best: name 1 or more, and at most the width"
-        )
-    if length_penalty < 0:
-        raise InputError(f"length penalty {length_penalty}: name 0 or more")
-    if no_repeat_ngram < 0:
-        raise InputError(f"n-grams of {no_repeat_ngram} words: name 0 (off) or more")
-
-
-def _settled(beams, max_length, length_penalty, n_best):
+def _settled(beams, max_length, search):
     """Whether no running beam can enter the n best any more."""
     running = [beam for beam in beams if not beam.finished]
     if not running or len(running[0].tokens) == max_length:
         return True
-    limit = max(beam.log_prob for beam in running) / max_length**length_penalty
-    final = [beam for beam in beams if beam.finished and beam.score(length_penalty) > limit]
-    return len(final) >= n_best
+    limit = max(beam.log_prob for beam in running) / max_length**search.length_penalty
+    finished = (beam for beam in beams if beam.finished)
+    final = [beam for beam in finished if beam.score(search.length_penalty) > limit]
+    return len(final) >= search.n_best
 
 
-def _grow(step, beam, width, no_repeat_ngram):
-    """The beam with each of its `width` most probable next words."""
+def _grow(step, beam, search):
+    """The beam with each of its K most probable next words."""
     token = beam.tokens[-1] if beam.tokens else START
     logits, state, attention = step(token, beam.state)
     highest = logits.max()
     log_p = logits - highest - np.log(np.exp(logits - highest).sum())  # (V,)
-    log_p[[PAD, START, UNKNOWN, *_closing(beam.tokens, no_repeat_ngram)]] = -np.inf
-    words = np.argsort(-log_p, kind="stable")[:width]
+    log_p[[PAD, START, UNKNOWN, *_closing(beam.tokens, search.no_repeat_ngram)]] = -np.inf
+    words = np.argsort(-log_p, kind="stable")[: search.beam_width]
     return [
         Beam(
             (*beam.tokens, int(word)),

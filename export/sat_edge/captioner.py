@@ -1,4 +1,3 @@
-import json
 import warnings
 import zipfile
 from pathlib import Path
@@ -9,7 +8,8 @@ from sat_edge.beam_search import beam_search
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
-from sat_edge.runtime import ACCELERATORS, open_runtime
+from sat_edge.runtime import ACCELERATORS, check_version, open_runtime
+from sat_edge.settings import Settings
 
 
 class Captioner:
@@ -17,16 +17,17 @@ class Captioner:
 
     Args:
         path: the file, with `vocabulary.txt` and `captioner.json` inside, as `sat_export` writes
-            it.
+            it; see `docs/file-format.md`.
         threads: int, of the CPU. Defaults to `1`.
-        accelerator: str. `"cpu"`, or `"gpu"`: for a file of the target `gpu`; where there is no
-            GPU that takes it, a warning says why and the CPU captions. Defaults to `"cpu"`.
+        accelerator: str. `"cpu"`, or `"gpu"` for a file of the target `gpu`. Where no GPU takes
+            the file, a warning says why, and the CPU captions. Defaults to `"cpu"`.
     Attributes:
         vocabulary: list of str, id to word.
-        settings: dict, the file's `captioner.json`.
+        settings: `sat_edge.settings.Settings`, what the file says of itself.
+        search: `Search`, the file's default.
         accelerator: str, what captions in fact.
     Raises:
-        InputError: if the file is not such a one.
+        InputError: if the file is not a captioner, or needs a newer LiteRT.
     Example:
         >>> captioner = Captioner("captioner.tflite")
         >>> captioner.caption("photo.jpg").text
@@ -36,18 +37,9 @@ class Captioner:
     def __init__(self, path, threads=1, accelerator="cpu"):
         check_choice("accelerator", accelerator, ACCELERATORS)
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        try:
-            with zipfile.ZipFile(path) as inside:
-                self.vocabulary = inside.read("vocabulary.txt").decode().splitlines()
-                self.settings = json.loads(inside.read("captioner.json"))
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: no captioner (no vocabulary inside); make one with `sat-keras export`"
-            ) from error
-        target = self.settings.get("target", "cpu")
-        self._runtime, why_not = open_runtime(path, threads, accelerator, target)
+        self.vocabulary, self.settings = read_inside(path)
+        check_version(path, self.settings.least_litert)
+        self._runtime, why_not = open_runtime(path, threads, accelerator, self.settings.target)
         if why_not:
             warnings.warn(f"{why_not}. Captioning on the CPU.", stacklevel=2)
         self.accelerator = "cpu" if why_not else accelerator
@@ -57,57 +49,79 @@ class Captioner:
                 f"{path}: {len(self.vocabulary)} words in its vocabulary, "
                 f"{words} in its model; export it again"
             )
-        self.image_size = tuple(self.settings["image_size"])
-        self.grid = tuple(self.settings["grid"])
-        self.regions = np.array(self.settings["regions"])  # (L, 4)
+        self.search = self.settings.search
+        self.image_size = self.settings.image_size
+        self.grid = self.settings.grid
+        self.regions = np.array(self.settings.regions)  # (L, 4)
 
-    def caption(self, photo, beam_width=1, length_penalty=0.0, no_repeat_ngram=0):
-        """The best caption of one photo, greedily or by beam search.
+    def caption(self, photo, **search):
+        """The best caption of one photo.
 
         Args:
             photo: path, open binary file, `PIL.Image.Image`, or uint8 array
                 `(height, width, 3)`; any size.
-            beam_width, length_penalty, no_repeat_ngram: see `sat_edge.beam_search`. Default to `1`
-                (greedy), `0.0`, `0`.
+            search: fields of `Search` that replace the file's default; `beam_width=1` is greedy.
         Returns:
             `Caption`.
         Raises:
-            InputError: if the photo cannot be read.
+            InputError: if the photo cannot be read, or for a search that cannot be.
         """
-        if beam_width != 1 or no_repeat_ngram or "caption" not in self._runtime.signatures:
-            return self.beam_search(photo, beam_width, length_penalty, no_repeat_ngram)[0]
+        how = self.search.override(n_best=1, **search)
+        if not how.is_greedy or "caption" not in self._runtime.signatures:
+            return self._search(photo, how)[0]
         outputs = self._runtime.run("caption", image=self._image(photo))
         tokens, attention = outputs["tokens"][0], outputs["attention"][0]  # (T,), (T, L)
         return self._caption(tokens, attention, outputs["log_prob"][0], outputs["log_prob"][0])
 
-    def beam_search(self, photo, beam_width=3, length_penalty=0.0, no_repeat_ngram=0, n_best=1):
+    def beam_search(self, photo, **search):
         """The n best captions of one photo, the best first: a list of `Caption`.
 
         Runs on the host, over the signatures `encode` and `step`.
 
         Args:
-            photo: see `caption`.
-            beam_width, length_penalty, no_repeat_ngram, n_best: see `sat_edge.beam_search`. Default
-                to `3`, `0.0`, `0`, `1`.
+            photo, search: see `caption`.
         """
+        return self._search(photo, self.search.override(**search))
 
-        def step(token, state):
-            outputs = self.step(token, **state)
-            state = {**state, "h": outputs["h"], "c": outputs["c"]}
-            return outputs["logits"][0], state, outputs["attention"][0]
+    def encode(self, photo):
+        """The outputs of `encode`, by name: what decoding a photo begins with."""
+        return self._runtime.run("encode", image=self._image(photo))
 
-        found = beam_search(
-            step,
-            self.encode(photo),
-            self.settings["max_length"],
-            beam_width,
-            length_penalty,
-            no_repeat_ngram,
-            n_best,
-        )
+    def step(self, token, **state):
+        """The outputs of `step`: `logits` `(1, V)` of the word after `token`, `attention` `(1, L)`,
+        and the tensors of `settings.state.returned`.
+
+        Args:
+            token: int.
+            state: the tensors of `settings.state`, by name.
+        """
+        return self._runtime.run("step", token=np.asarray([token], "int32"), **state)
+
+    def decode_step(self, token, state):
+        """One step of a search: `(logits (V,), state, attention (L,))`.
+
+        Args:
+            token: int.
+            state: what `first_state` or the step before returned.
+        """
+        outputs = self.step(token, **state)
+        returned = {name: outputs[name] for name in self.settings.state.returned}
+        return outputs["logits"][0], {**state, **returned}, outputs["attention"][0]
+
+    def first_state(self, photo):
+        """The state that a search over `decode_step` begins with."""
+        outputs, state = self.encode(photo), self.settings.state
+        return {name: outputs[name] for name in (*state.returned, *state.kept)}
+
+    def _search(self, photo, search):
+        state = self.first_state(photo)
+        found = beam_search(self.decode_step, state, self.settings.max_length, search)
         return [
             self._caption(
-                beam.tokens, np.stack(beam.attention), beam.log_prob, beam.score(length_penalty)
+                beam.tokens,
+                np.stack(beam.attention),
+                beam.log_prob,
+                beam.score(search.length_penalty),
             )
             for beam in found
         ]
@@ -117,20 +131,34 @@ class Captioner:
             self.vocabulary, tokens, attention, log_prob, score, self.grid, self.regions
         )
 
-    def encode(self, photo):
-        """What decoding a photo begins with: the first `h`, `c`, and what every step remembers,
-        `annotations` `(1, L, D)` and their `projected` form."""
-        return self._runtime.run("encode", image=self._image(photo))
-
-    def step(self, token, **state):
-        """`logits` `(1, V)` of the word after `token`, the new `h`, `c`, `attention` `(1, L)`.
-
-        Args:
-            token: int.
-            state: all that `encode` gave, `h` and `c` as the last step gave them.
-        """
-        return self._runtime.run("step", token=np.asarray([token], "int32"), **state)
-
     def _image(self, photo):
         pixels = to_pixels(open_photo(photo), self.image_size)
         return pixels[None].astype("float32")  # (1, H, W, 3)
+
+
+def read_inside(path):
+    """The vocabulary and the `Settings` of a captioner file.
+
+    Raises:
+        InputError: if there is no such file, or it is not a captioner.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as inside:
+            # No other line break ends a word.
+            vocabulary = inside.read("vocabulary.txt").decode().removesuffix("\n").split("\n")
+            settings = Settings.from_json(inside.read("captioner.json"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: no captioner (no vocabulary inside); make one with `sat-keras export`"
+        ) from error
+    if len(vocabulary) != settings.vocabulary_size:
+        raise InputError(
+            f"{path}: {len(vocabulary)} words in its vocabulary, {settings.vocabulary_size} in its "
+            "settings; export it again"
+        )
+    return vocabulary, settings

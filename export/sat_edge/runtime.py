@@ -1,6 +1,7 @@
 """A file on the CPU or on a GPU: `run(signature, **inputs)` gives the outputs by name."""
 
 import os
+from importlib import metadata
 
 import numpy as np
 
@@ -8,6 +9,31 @@ from sat_edge.errors import InputError
 
 ACCELERATORS = ("cpu", "gpu")
 _EXPORT = "export it with `--target gpu`, which leaves the loop of `caption` out"
+
+
+def check_version(path, least):
+    """Refuses a file that needs a newer LiteRT: an older one may caption it with wrong words.
+
+    Args:
+        path: the file.
+        least: str, the oldest version that runs it correctly, such as `"2.1"`.
+    Raises:
+        InputError: if the version here is older.
+    """
+    try:
+        version = metadata.version("ai-edge-litert")
+    except metadata.PackageNotFoundError:  # the runtime's import says so
+        return
+    if _numbers(version) < _numbers(least):
+        raise InputError(
+            f"{path}: needs LiteRT {least}, and {version} is here; "
+            f"pip install 'ai-edge-litert>={least}'"
+        )
+
+
+def _numbers(version):
+    """`"2.1.6"` to `[2, 1, 6]`."""
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 class CPURuntime:

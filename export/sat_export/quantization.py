@@ -1,20 +1,4 @@
-"""Encoder and decoder in fewer bits, each by its own scheme, in one file.
-
-    scheme     weights                        between layers
-    none       float32                        float32
-    float16    float16                        float32
-    dynamic    int8, a scale a row            float32; int8 inside a product, ranges as they come
-    int8       int8, a scale a channel        int8, in ranges that were found on photos
-    qat        as int8, but trained with its weights and ranges rounded (quantization_aware)
-    int4       decoder: int4, a scale for     float32; int8 inside a product, ranges as they come
-               64 weights (a row, if it is
-               no multiple)
-               encoder: int4 for its largest  int8, in ranges that were found on photos
-               kernels, of least square
-               error; int8 for the others
-
-The decoder takes all but `int8` and `qat`: its loop shows no ranges.
-"""
+"""Encoder and decoder in fewer bits, each by its own scheme (`schemes.py`), in one file."""
 
 import copy
 import itertools
@@ -25,18 +9,6 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
 from sat_export.flatbuffer import drop_unused, operators, origin, pack, parse
-
-# What one name stands for: the encoder's scheme and the decoder's.
-SCHEMES = {
-    "none": ("none", "none"),
-    "float16": ("float16", "float16"),
-    "dynamic": ("dynamic", "dynamic"),
-    "int8": ("int8", "dynamic"),
-    "qat": ("qat", "dynamic"),
-    "int4": ("int4", "int4"),
-}
-DECODER_SCHEMES = ("none", "float16", "dynamic", "int4")
-FEWEST_PHOTOS = 16  # that ranges are found on
 
 # Weights of a kernel that int4 does little harm to: 7 of MobileNetV2's 52, 63 % of its weights.
 _LARGE = 2**16

@@ -19,7 +19,6 @@ from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from sat_edge.beam_search import check_search
 from sat_edge.caption import END, PAD
 from sat_keras.files import atomic_output
 
@@ -46,7 +45,6 @@ def export_saved_model(
     Raises:
         InputError: for a search that cannot be.
     """
-    check_search(beam_width, length_penalty, no_repeat_ngram, 1)
     module = ServingModule(captioner, beam_width, length_penalty, no_repeat_ngram)
     settings = {
         "image_size": captioner.encoder.image_size,

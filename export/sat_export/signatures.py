@@ -16,15 +16,9 @@ class CaptionerModule(tf.Module):
         self._variables = [variable.value for variable in captioner.variables]
 
     def signatures(self):
-        """Name to concrete function.
-
-        `caption`: `image` (1, H, W, 3) to `tokens` (1, T), `attention` (1, T, L), `log_prob` (1,).
-        `encode`: `image` to `annotations`, `projected`, `h`, `c`; a decoder without attention
-        remembers an `image` vector, or nothing, in place of the first two.
-        `step`: `token` (1,), and what `encode` gave, to `logits` (1, V), `h`, `c`, `attention`
-        (1, L).
-        """
+        """Name to concrete function; `docs/file-format.md` describes each."""
         decoder = self._captioner.decoder
+        names = (*decoder.state_names, *decoder.memory_names)
         image = tf.TensorSpec((1, *self._captioner.encoder.image_size, 3), tf.float32, "image")
 
         @tf.function(input_signature=[image])
@@ -34,22 +28,20 @@ class CaptionerModule(tf.Module):
 
         @tf.function(input_signature=[image])
         def encode(image):
-            annotations = self._captioner.encode(image)
-            memory, (h, c) = decoder.start(annotations)
-            return {**dict(zip(decoder.memory_names, memory, strict=True)), "h": h, "c": c}
+            memory, state = decoder.start(self._captioner.encode(image))
+            return dict(zip(names, (*state, *memory), strict=True))
 
         encode = encode.get_concrete_function()
-        state = {
-            name: tf.TensorSpec(spec.shape, spec.dtype, name)
-            for name, spec in encode.structured_outputs.items()
-        }
-        token = tf.TensorSpec((1,), tf.int32, "token")
-        remembered = [state[name] for name in decoder.memory_names]
+        specs = encode.structured_outputs
+        specs = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
+        count = len(decoder.state_names)
 
-        @tf.function(input_signature=[token, state["h"], state["c"], *remembered])
-        def step(token, h, c, *memory):
-            logits, (h, c), alphas = decoder.step(token, (h, c), memory)
-            return {"logits": logits, "h": h, "c": c, "attention": alphas}
+        @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32, "token"), *specs])
+        def step(token, *tensors):
+            state, memory = tensors[:count], tensors[count:]
+            logits, state, alphas = decoder.step(token, state, memory)
+            returned = dict(zip(decoder.state_names, state, strict=True))
+            return {"logits": logits, "attention": alphas, **returned}
 
         return {
             "caption": caption.get_concrete_function(),

@@ -1,8 +1,6 @@
-import json
 import sys
 import tempfile
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,8 @@ import tensorflow as tf
 
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
-from sat_export import quantization
+from sat_export import quantization, schemes
+from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY, settings_of
 from sat_export.compression import compress
 from sat_export.flatbuffer import operators, parse
 from sat_export.quantization_aware import train_encoder
@@ -25,7 +24,6 @@ _NOT_ON_GPU = {
     *("ARG_MIN", "ONE_HOT", "GATHER_ND", "UNPACK", "EXPAND_DIMS", "SQUEEZE", "LOG_SOFTMAX"),
     *("REVERSE_V2", "RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"),
 }
-_GPU_SCHEMES = ("none", "dynamic", "int8", "qat")
 _MOST_RANGES = 100  # photos of a folder that ranges are found on: more do not move them
 _MOST = 6000  # that are learnt from
 
@@ -46,11 +44,11 @@ def export_tflite(
     Args:
         captioner: `sat_keras.Captioner`.
         path: where to.
-        quantize: str, a name of `quantization.SCHEMES`. Defaults to `"none"`: float32.
-        quantize_decoder: str. Another scheme for the decoder, of `quantization.DECODER_SCHEMES`.
-            Defaults to `None`: that of `quantize`.
-        photos: path of a folder of photos like those that the file will be used on, for the
-            encoder's schemes `int8`, `int4` and `qat` and for `compression`. Defaults to `None`.
+        quantize: str, a name of `schemes.SCHEMES`. Defaults to `"none"`: float32.
+        quantize_decoder: str. Another scheme for the decoder, of `schemes.DECODER_SCHEMES`.
+            Defaults to `None`: as `quantize` has it.
+        photos: path of a folder of photos like those that the file will be used on, for schemes
+            that observe ranges or learn, and for `compression`. Defaults to `None`.
         trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
         compression: dict of options of `compression.compress`: the captioner is pruned, clustered
             or both before. Defaults to `None`: neither.
@@ -65,58 +63,32 @@ def export_tflite(
             lacks.
     """
     check_choice("target", target, TARGETS)
-    check_choice("quantisation", quantize, quantization.SCHEMES)
-    encoder, decoder = quantization.SCHEMES[quantize]
-    if quantize_decoder:
-        check_choice("quantisation", quantize_decoder, quantization.DECODER_SCHEMES)
-        decoder = quantize_decoder
-    if target == "gpu" and not {encoder, decoder} <= set(_GPU_SCHEMES):
-        raise InputError(
-            f"target gpu: encoder {encoder}, decoder {decoder}: GPUs take "
-            f"{', '.join(_GPU_SCHEMES)}; quantise by one of them"
-        )
-    learns = encoder == "qat" or compression
-    has_ranges = encoder in ("int8", "int4")
-    if learns or has_ranges:
-        images = _images(photos, captioner.encoder.image_size, _MOST if learns else _MOST_RANGES)
+    scheme = schemes.choose(quantize, quantize_decoder)
+    schemes.check_target(scheme, target)
+    images = None
+    if scheme.needs_photos or scheme.learns or compression:
+        most = _MOST if scheme.learns or compression else _MOST_RANGES
+        images = _images(photos, captioner.encoder.image_size, most)
     if compression:
         captioner = compress(captioner, np.stack(images), **compression)
     model = _convert(captioner, TARGETS[target])
-    if encoder == "qat":
+    encoder_name = captioner.encoder.name
+    if scheme.learns:
         learnt = train_encoder(captioner, np.stack(images), **training)
-        model = quantization.quantize(model, "none", decoder, captioner.encoder.name)
+        model = quantization.quantize(model, "none", scheme.decoder, encoder_name)
         model = quantization.replace_encoder(model, learnt)
     else:
-        images = images[:_MOST_RANGES] if has_ranges else None
-        model = quantization.quantize(model, encoder, decoder, captioner.encoder.name, images)
+        observed = images[:_MOST_RANGES] if scheme.needs_photos else None
+        model = quantization.quantize(model, scheme.encoder, scheme.decoder, encoder_name, observed)
     if target == "gpu":
         _check_for_gpu(model)
-    settings = {
-        "target": target,
-        "image_size": captioner.encoder.image_size,
-        "resize": "stretch, bilinear, antialiased",
-        "grid": captioner.encoder.grid,
-        "regions": captioner.encoder.regions.round(6).tolist(),
-        "encoder": captioner.encoder.get_config(),
-        "attention": captioner.attention,
-        "scorer": captioner.scorer,
-        "inject": captioner.inject,
-        "units": captioner.units,
-        "embedding_size": captioner.embedding_size,
-        "attention_size": captioner.attention_size,
-        "max_length": captioner.max_length,
-        "vocabulary_size": len(captioner.vocabulary),
-        "quantization": {"encoder": encoder, "decoder": decoder},
-        "compression": compression,
-        "trained_on": trained_on,
-        "sat_keras": version("sat-keras"),
-    }
+    settings = settings_of(captioner, target, scheme, compression, trained_on)
     with atomic_output(path) as temporary:
         temporary.write_bytes(model)
         # A zip at the end of the file: TFLite's associated files; interpreters pass over it.
         with zipfile.ZipFile(temporary, "a") as inside:
-            inside.writestr("vocabulary.txt", "\n".join(captioner.vocabulary.words) + "\n")
-            inside.writestr("captioner.json", json.dumps(settings, indent=2))
+            inside.writestr(VOCABULARY, "\n".join(captioner.vocabulary.words) + "\n")
+            inside.writestr(CAPTIONER_JSON, settings.to_json())
         return temporary.stat().st_size
 
 
@@ -154,8 +126,8 @@ def _images(folder, size, most):
             print(f"left out: {error}", file=sys.stderr)
         if len(images) == most:
             break
-    if len(images) < quantization.FEWEST_PHOTOS:
+    if len(images) < schemes.FEWEST_PHOTOS:
         raise InputError(
-            f"{folder}: {len(images)} photos that can be read; {quantization.FEWEST_PHOTOS} or more"
+            f"{folder}: {len(images)} photos can be read; name {schemes.FEWEST_PHOTOS} or more"
         )
     return images

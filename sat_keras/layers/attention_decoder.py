@@ -31,7 +31,8 @@ class AttentionDecoder(keras.layers.Layer):
         Xu et al., 2015, arXiv 1502.03044, section 3.1.2.
     """
 
-    memory_names = ("annotations", "projected")  # what `start`'s memory holds
+    state_names = ("h", "c")  # of `start`'s state, which `step` returns anew
+    memory_names = ("annotations", "projected")  # of `start`'s memory, which stays the same
 
     def __init__(self, vocabulary_size, cell, embedding_size=512, dropout=0.5, **kwargs):
         super().__init__(**kwargs)

@@ -62,9 +62,11 @@ class InjectDecoder(keras.layers.Layer):
         self.project_word.build((None, self.units))
         self.built = True
 
+    state_names = ("h", "c")  # of `start`'s state, which `step` returns anew
+
     @property
     def memory_names(self):
-        """What `start`'s memory holds."""
+        """Of `start`'s memory, which stays the same at every step."""
         return () if self.inject == "first" else ("image",)
 
     def start(self, annotations):
