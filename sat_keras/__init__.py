@@ -17,6 +17,7 @@ _HOME = {
     "layers": "",
     "losses": "",
     "metrics": "",
+    "objectives": "",
     "pipeline": "",
     "visualize": "",
 }

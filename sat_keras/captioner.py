@@ -1,24 +1,25 @@
+import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sat_edge.caption import PAD, START, Caption
+from sat_edge.caption import PAD, Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_edge.search import Search
-from sat_keras import decoding, losses, pretrained
-from sat_keras.encoders import Encoder
+from sat_keras import decoding, replicas
+from sat_keras.encoders import Encoder, set_trainable_layers, trainable_layers
 from sat_keras.layers import (
     INJECTIONS,
-    AdditiveScorer,
     AttentionDecoder,
     AttentionLSTMCell,
-    BilinearScorer,
     HardSelection,
     InjectDecoder,
+    Scorer,
     SoftSelection,
     gumbel,
     repeat_rows,
@@ -26,12 +27,10 @@ from sat_keras.layers import (
 from sat_keras.vocabulary import Vocabulary
 
 ATTENTIONS = ("soft", "hard", "none")
-SCORERS = ("additive", "bilinear")
 LOCATIONS = ("expected", "most_probable", "sampled")
-_BASELINE_DECAY = 0.9
 _BATCH = 64  # photos that are captioned together
-# What configures a captioner beside its encoder and its vocabulary.
-SETTINGS = (
+# What configures a captioner beside its encoder, its vocabulary and its search.
+_SETTINGS = (
     "attention",
     "scorer",
     "inject",
@@ -39,73 +38,87 @@ SETTINGS = (
     "embedding_size",
     "attention_size",
     "dropout",
-    "label_smoothing",
-    "doubly_stochastic",
-    "entropy",
-    "expectation",
-    "samples",
-    "scheduled_sampling",
-    "self_critical",
-    "temperature",
-    "train_encoder",
-    "train_from",
     "max_length",
 )
 
 
+class Batch(NamedTuple):
+    """Photos, and the captions of each, one after the other.
+
+    Attributes:
+        x: images `(B / C, H, W, 3)` or annotations `(B / C, L, D)`.
+        previous: int `(B, T)`, the word before each word to predict: `<start>` first.
+        words: int `(B, T)`, the words to predict.
+        mask: float `(B, T)`, 1 for a word, 0 for padding; or the word's weight.
+        captions_per_photo: int C.
+    """
+
+    x: tf.Tensor
+    previous: tf.Tensor
+    words: tf.Tensor
+    mask: tf.Tensor
+    captions_per_photo: int
+
+    @classmethod
+    def from_data(cls, data):
+        """From what `fit` is given; see `Captioner`."""
+        x, tokens, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if tokens is None:
+            raise InputError("a captioner is trained on (x, tokens): tokens are missing")
+        *_, length = tokens.shape  # (N, T + 1) or (N, C, T + 1)
+        if len(tokens.shape) not in (2, 3):
+            raise InputError(f"tokens of shape {tokens.shape}: name (N, T + 1) or (N, C, T + 1)")
+        each = tokens.shape[1] if len(tokens.shape) == 3 else 1
+        length = length or tf.shape(tokens)[-1]
+        tokens = ops.cast(ops.reshape(tokens, (-1, length)), "int32")  # (B, T + 1)
+        words = tokens[:, 1:]
+        mask = ops.cast(ops.not_equal(words, PAD), "float32")  # (B, T)
+        if weights is not None:
+            weights = ops.cast(weights, "float32")
+            if len(weights.shape) == 1:  # a weight per photo
+                weights = ops.repeat(weights, each)[:, None]
+            mask *= ops.reshape(weights, (-1, weights.shape[-1] or tf.shape(weights)[-1]))
+        return cls(x, tokens[:, :-1], words, mask, each)
+
+    def repeat_captions(self, times):
+        """Each caption `times` times in a row."""
+        previous, words, mask = repeat_rows((self.previous, self.words, self.mask), times)
+        return Batch(self.x, previous, words, mask, self.captions_per_photo * times)
+
+
 @keras.saving.register_keras_serializable("sat_keras")
 class Captioner(keras.Model):
-    """ "Show, Attend and Tell": an encoder, an attention decoder, and how they are trained.
+    """ "Show, Attend and Tell": an encoder and a decoder that captions its annotations.
 
-    `fit` takes batches `(x, tokens, mask)` as `pipeline.batches` yields them: `x` images
-    `(B / C, H, W, 3)` or the encoder's annotations `(B / C, L, D)`, `tokens` int `(B, T + 1)` from
-    `<start>` on, C captions for each of `x`, `mask` `(B, T)`, 1 where a word is to be predicted. It
-    minimises the mean over captions of
+    The arguments decide the captions. What the captioner is trained for is an objective, which
+    `compile` takes.
 
-        -sum_t log p(y_t) + lambda sum_i (1 - sum_t alpha_ti)^2 - lambda_e sum_t H[alpha_t]
+    `fit` takes batches `(x, tokens)`: `x` images `(N, H, W, 3)` or the encoder's annotations
+    `(N, L, D)`; `tokens` int `(N, T + 1)`, a caption of each from `<start>` on, padded with
+    `<pad>`, or `(N, C, T + 1)`, C captions of each. A third element, `sample_weight` `(N,)` or of
+    the shape of the words to predict, weighs words in the loss.
 
-    With hard attention, locations are sampled in training, REINFORCE's term is added
-    (`losses.reinforce`), and the likelihood of a word has a baseline: its moving average over
-    batches, `b <- 0.9 b + 0.1 mean log p`, or, with several samples a caption, the mean of the same
-    word's over the caption's other samples. `history` then has `reward` and `baseline`. The two
-    regularisers' gradients are taken at the samples as they fell: only the likelihood pays for
-    them.
-
-    Clip gradients by the optimizer's own `global_clipnorm`.
+    The encoder is frozen at first. `captioner.encoder.fine_tune()`, or `encoder.trainable = True`,
+    lets it learn from images; `compile` afterwards.
 
     Args:
-        encoder: `encoders.Encoder`; made trainable, or not, as `train_encoder` says.
+        encoder: `encoders.Encoder`, or a `keras.Model` with the attributes `image_size`, `grid` and
+            `regions` of one.
         vocabulary: `Vocabulary`.
         attention: str. `"soft"`, `"hard"`, or `"none"`: the CNN-LSTM baselines. Defaults to
             `"soft"`.
-        scorer: str. Of attention, `"additive"` or `"bilinear"`. Defaults to `"additive"`.
+        scorer: str, `"additive"` or `"bilinear"`, or a `layers.Scorer`. Defaults to `"additive"`.
         inject: str. Without attention, where the picture goes in: `"first"`, `"every"` or `"only"`,
             see `InjectDecoder`. Defaults to `"every"`.
         units: int. LSTM size H. Defaults to `512`.
         embedding_size: int E. Defaults to `512`.
         attention_size: int A, of the additive scorer. Defaults to `512`.
-        dropout: float. Defaults to `0.5`.
-        label_smoothing: float. See `losses.label_smoothing`. Defaults to `0.0`.
-        doubly_stochastic: float. Lambda above. Defaults to `1.0`.
-        entropy: float. Lambda_e above: positive spreads attention. Defaults to `0.0`.
-        expectation: float. Hard attention's share of steps that take the expected annotation in
-            place of a sample. Defaults to `0.5`.
-        samples: int. Hard attention's samples a caption. Defaults to `1`.
-        scheduled_sampling: float. Share of words that are the model's own in place of the
-            caption's, in training, see `decoding.mix_in_own_words`. Defaults to `0.0`.
-        self_critical: bool. Whether `fit` raises the reward of drawn captions over the greedy
-            one's in place of the likelihood: a second phase, for a captioner that can caption. Each
-            photo of a batch comes with all of its captions, and `captioner.reward` is set to a
-            `metrics.CaptionReward` of the training split's ids. Dropout, samples, regularisers and
-            scheduled sampling do nothing in it. Defaults to `False`.
-        temperature: float. Of self-critical training's softmax. At 1, nearly every caption that a
-            young captioner draws is far worse than its greedy one, and there is little to learn
-            from; the greedy caption is the same at any. Defaults to `0.4`.
-        train_encoder: bool. Whether the encoder learns too, from batches of images. Defaults to
-            `False`.
-        train_from: str. Fine-tuning: of the encoder that learns, only this layer and those behind
-            it, see `Encoder.fine_tune`. Defaults to `None`: all of it.
-        max_length: int. Longest caption, `<end>` included, that `caption` makes. Defaults to `20`.
+        dropout: float. Share of units dropped in training. Defaults to `0.5`.
+        max_length: int. Longest caption, `<end>` included, that it makes. Defaults to `20`.
+        search: `Search`, how it captions unless told otherwise. Defaults to `None`: greedily.
+        **kwargs: of `keras.Model`: `name`, `dtype`.
+    Raises:
+        InputError: for a value that cannot be.
     Example:
         >>> model = Captioner(encoders.mobilenet_v2(weights="imagenet"), vocabulary)
         >>> model.compile(optimizer=keras.optimizers.Adam(4e-4, global_clipnorm=5.0))
@@ -126,62 +139,32 @@ class Captioner(keras.Model):
         embedding_size=512,
         attention_size=512,
         dropout=0.5,
-        label_smoothing=0.0,
-        doubly_stochastic=1.0,
-        entropy=0.0,
-        expectation=0.5,
-        samples=1,
-        scheduled_sampling=0.0,
-        self_critical=False,
-        temperature=0.4,
-        train_encoder=False,
-        train_from=None,
         max_length=20,
         search=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_choice("attention", attention, ATTENTIONS)
-        check_choice("scorer", scorer, SCORERS)
         check_choice("inject", inject, INJECTIONS)
-        for name, share in {
-            "dropout": dropout,
-            "label_smoothing": label_smoothing,
-            "expectation": expectation,
-            "scheduled_sampling": scheduled_sampling,
-        }.items():
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} is {share}: it is a share, 0 to 1")
-        if samples < 1:
-            raise InputError(f"samples is {samples}: name 1 or more")
-        if temperature <= 0:
-            raise InputError(f"temperature is {temperature}: name one above 0")
+        if not 0 <= dropout <= 1:
+            raise InputError(f"dropout is {dropout}: it is a share, 0 to 1")
 
         # === Layers ===
         self.encoder = encoder
-        self.encoder.trainable = train_encoder
-        if train_encoder and train_from:
-            self.encoder.fine_tune(train_from)
-        if attention == "none":
-            self.decoder = InjectDecoder(len(vocabulary), units, embedding_size, inject, dropout)
-        else:
-            cell = AttentionLSTMCell(
-                units,
-                AdditiveScorer(attention_size) if scorer == "additive" else BilinearScorer(),
-                HardSelection(expectation) if attention == "hard" else SoftSelection(),
-            )
-            self.decoder = AttentionDecoder(len(vocabulary), cell, embedding_size, dropout)
-        self.decoder.build(encoder.output_shape)
-        self.seed_generator = keras.random.SeedGenerator()
-        if attention == "hard":
-            # Of a word, in nats: at first that of one drawn blindly.
-            self.baseline = self.add_weight(
-                name="baseline",
-                initializer=keras.initializers.Constant(-np.log(len(vocabulary))),
-                trainable=False,
-                dtype="float32",
-            )
-        self.reward = None
+        self.encoder.trainable = False
+        with _policy(self.dtype_policy):
+            if attention == "none":
+                self.decoder = InjectDecoder(
+                    len(vocabulary), units, embedding_size, inject, dropout
+                )
+            else:
+                cell = AttentionLSTMCell(
+                    units,
+                    _build_scorer(scorer, attention_size),
+                    HardSelection() if attention == "hard" else SoftSelection(),
+                )
+                self.decoder = AttentionDecoder(len(vocabulary), cell, embedding_size, dropout)
+            self.decoder.build(encoder.output_shape)
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
 
@@ -191,14 +174,7 @@ class Captioner(keras.Model):
         self._compiled_beam = tf.function(self.beam, reduce_retracing=True)
         self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
 
-        # === Metrics: means over words, so that captions of any length compare ===
-        names = ["loss", "cross_entropy", "accuracy", "attention_entropy", "gradient_norm"]
-        if attention == "hard" or self_critical:
-            names += ["reward", "baseline"]
-        self.means = {name: keras.metrics.Mean(name) for name in names}
-
         # === Config ===
-        self.search = Search(**search) if isinstance(search, dict) else search or Search()
         self.vocabulary = vocabulary
         self.attention = attention
         self.scorer = scorer
@@ -207,175 +183,123 @@ class Captioner(keras.Model):
         self.embedding_size = embedding_size
         self.attention_size = attention_size
         self.dropout = dropout
-        self.label_smoothing = label_smoothing
-        self.doubly_stochastic = doubly_stochastic
-        self.entropy = entropy
-        self.expectation = expectation
-        self.samples = samples
-        self.scheduled_sampling = scheduled_sampling
-        self.self_critical = self_critical
-        self.temperature = temperature
-        self.train_encoder = train_encoder
-        self.train_from = train_from
         self.max_length = max_length
-
-    # === Training ===
+        self.search = search or Search()
+        self.objective = None
 
     def encode(self, x, training=False):
         """Images `(B, H, W, 3)` to annotations `(B, L, D)`; annotations stay as they are."""
         if len(x.shape) == 4:
-            return self.encoder(ops.cast(x, "float32"), training=training and self.train_encoder)
-        if training and self.train_encoder:
-            raise InputError("train_encoder needs batches of images, not of annotations")
+            learns = training and self.encoder.trainable
+            return self.encoder(ops.cast(x, "float32"), training=learns)
         return x
 
-    def call(self, x, tokens, training=False):
+    def call(self, x, tokens, training=False, noise=()):
         """`logits` `(B, T, V)`, `alphas` `(B, T, L)` and `samples` of the words after `tokens`.
 
-        `x` is of B / C photos: the captions of one come one after the other.
+        `x` is of B / C photos: the captions of one come one after the other. `noise` is that of
+        `AttentionDecoder`.
         """
-        return self.decoder(self.encode(x, training), tokens, training=training)
+        return self.decoder(self.encode(x, training), tokens, training=training, noise=noise)
+
+    # === Training: one step for every objective ===
+
+    def compile(self, optimizer="rmsprop", objective=None, **options):
+        """Configures training.
+
+        Args:
+            optimizer: as Keras takes it. It clips gradients by its own `global_clipnorm`.
+            objective: `objectives.Objective`, whose state begins anew. Defaults to `None`:
+                `Reinforce()` for hard attention, `CrossEntropy()` otherwise.
+            **options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss` of
+                `keras.Model.compile`.
+        Raises:
+            InputError: for `loss` or `metrics`, which an objective brings; or an objective that
+                cannot train such a captioner.
+        """
+        from sat_keras.objectives import Objective
+
+        refused = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        for name in refused:
+            if options.pop(name, None) is not None:
+                raise InputError(
+                    f"compile takes no {name}: an objective brings loss and metrics; name one, "
+                    "for example objective=sat_keras.objectives.CrossEntropy()"
+                )
+        if objective is None:
+            objective = Objective.from_config({"name": Objective.default(self.attention)})
+        if not isinstance(objective, Objective):
+            raise InputError(
+                f"objective is {objective!r}: name one of sat_keras.objectives, "
+                "for example CrossEntropy()"
+            )
+        objective.build(self)
+        super().compile(optimizer=optimizer, **options)
+        self.objective = objective
 
     def train_step(self, data):
-        x, tokens, mask = data
-        if self.self_critical:
-            drawn, advantages = self._draw_captions(x, tokens)
-        else:
-            previous = self._mix_in_own_words(x, tokens[:, :-1])  # (B, T)
+        """Loss, gradients, their sum over replicas, clipping, the update, and metrics."""
+        batch = Batch.from_data(data)
+        self._check_input(batch.x)
         with tf.GradientTape() as tape:
-            if self.self_critical:
-                loss = self._self_critical_loss(x, drawn, advantages)
-            else:
-                loss = self._loss(x, previous, tokens[:, 1:], mask, training=True)
-            scaled = self.optimizer.scale_loss(loss)
+            each, totals = self.objective(self, batch, training=True)  # (B,)
+            captions = tf.cast(tf.size(each), "float32")
+            penalty = sum(self.losses, start=0.0)  # of layers with a regularizer
+            totals["loss"] = (tf.reduce_sum(each) + penalty * captions, captions)
+            of_all = tf.stop_gradient(replicas.add_up(captions))
+            loss = tf.reduce_sum(each) / of_all + penalty / replicas.count()
+            loss = self.optimizer.scale_loss(loss)
         # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
         # so what clipping does, would not be the gradient's.
-        gradients = tape.gradient(scaled, self.trainable_variables)
+        gradients = tape.gradient(loss, self.trainable_variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        # Mixed precision scales losses, and so gradients; where they overflow it skips the step.
-        norm = tf.linalg.global_norm(gradients) * (loss / scaled)
-        finite = tf.math.is_finite(norm)
-        self.means["gradient_norm"].update_state(tf.where(finite, norm, 0.0), sample_weight=finite)
-        return self._results(without=("cross_entropy", "accuracy") if self.self_critical else ())
+        gradients, totals = replicas.add_up((gradients, totals))
+        handed_in = replicas.hand_in_once(gradients)
+        self.optimizer.apply_gradients(zip(handed_in, self.trainable_variables, strict=True))
+        self.objective.update(totals)
+        totals["gradient_norm"] = self._norm(gradients)
+        return self.objective.report(totals)
 
     def test_step(self, data):
-        x, tokens, mask = data
-        self._loss(x, tokens[:, :-1], tokens[:, 1:], mask, training=False)
-        return self._results(without=("gradient_norm", "reward", "baseline"))
+        batch = Batch.from_data(data)
+        each, totals = self.objective(self, batch, training=False)  # (B,)
+        totals["loss"] = (tf.reduce_sum(each), tf.cast(tf.size(each), "float32"))
+        return self.objective.report(replicas.add_up(totals))
 
-    def _results(self, without):
-        return {name: mean.result() for name, mean in self.means.items() if name not in without}
+    def _norm(self, gradients):
+        """The norm of the unscaled gradients, and its weight: 0 where the step is skipped.
 
-    def _loss(self, x, previous, words, mask, training):
-        """Mean over captions; see the class."""
-        if training and self.attention == "hard":
-            previous, words, mask = repeat_rows((previous, words, mask), self.samples)
-        logits, alphas, sampled = self(x, previous, training=training)  # (B, T, V), (B, T, L)
-
-        nll = losses.cross_entropy(words, logits, mask)  # (B, T)
-        spread = losses.entropy(alphas, mask)  # (B, T)
-        loss = ops.sum(nll - self.entropy * spread, axis=-1)  # (B,)
-        if training and self.label_smoothing:
-            smoothing = losses.label_smoothing(words, logits, mask)  # (B, T)
-            loss += self.label_smoothing * ops.sum(smoothing, axis=-1)
-        if self.attention != "none":  # whose uniform weights cost the same whatever it learns
-            loss += self.doubly_stochastic * losses.doubly_stochastic(alphas, mask)
-        if sampled is not None:
-            loss += losses.reinforce(-nll, self._baselines(-nll, mask), alphas, sampled)
-
-        correct = ops.cast(ops.equal(ops.argmax(logits, axis=-1), words), "float32")  # (B, T)
-        self.means["loss"].update_state(loss)
-        self.means["cross_entropy"].update_state(nll, sample_weight=mask)
-        self.means["accuracy"].update_state(correct, sample_weight=mask)
-        self.means["attention_entropy"].update_state(spread, sample_weight=mask)
-        return ops.mean(loss)
-
-    def _baselines(self, rewards, mask):
-        """What each word's log-likelihood `(B, T)` is compared with; moves the moving average."""
-        mean = ops.sum(rewards) / ops.sum(mask)
-        self.means["reward"].update_state(mean)
-        self.means["baseline"].update_state(self.baseline)
-        if self.samples > 1:
-            steps = ops.shape(rewards)[1]
-            each = ops.reshape(rewards, (-1, self.samples, steps))  # (B / S, S, T)
-            others = (ops.sum(each, axis=1, keepdims=True) - each) / (self.samples - 1)
-            baselines = ops.reshape(others, (-1, steps))  # (B, T)
-        else:
-            baselines = self.baseline * mask  # (B, T)
-        self.baseline.assign(_BASELINE_DECAY * self.baseline + (1 - _BASELINE_DECAY) * mean)
-        return baselines
-
-    def _mix_in_own_words(self, x, previous):
-        """Scheduled sampling, outside the gradient's tape."""
-        if not self.scheduled_sampling:
-            return previous
-        annotations = self.encode(x)  # (B / C, L, D)
-        captions_per_photo = tf.shape(previous)[0] // tf.shape(annotations)[0]
-        memory, state = repeat_rows(self.decoder.start(annotations), captions_per_photo)
-        seed = self._next_seed()
-        return decoding.mix_in_own_words(
-            self._step(memory), state, previous, self.scheduled_sampling, seed
-        )
-
-    def _next_seed(self):
-        return tf.cast(self.seed_generator.next(), tf.int32)  # (2,)
-
-    def _draw_captions(self, x, tokens):
-        """Self-critical training's captions `(B, T)`, as many of each photo as it has references
-        in `tokens`, and by how much each beats the greedy one `(B,)`."""
-        if self.reward is None:
-            raise InputError(
-                "self-critical training: set captioner.reward = CaptionReward(...) first"
-            )
-        annotations = self.encode(x)  # (B / C, L, D)
-        captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
-        memory, state = self.decoder.start(annotations)
-        photos, locations, max_length = self._sizes(annotations)
-        own, *_ = decoding.greedy(self._step(memory), state, photos, locations, max_length)
-        memory, state = repeat_rows((memory, state), captions_per_photo)
-        count, seed = tf.shape(tokens)[0], self._next_seed()
-        drawn, *_ = decoding.sample(
-            self._step(memory), state, count, locations, max_length, self.temperature, seed=seed
-        )
-        rewards, baselines = tf.numpy_function(
-            self._rewards, [drawn, own, tokens[:, 1:]], [tf.float32, tf.float32]
-        )
-        rewards, baselines = tf.ensure_shape(rewards, [None]), tf.ensure_shape(baselines, [None])
-        self.means["reward"].update_state(rewards)
-        self.means["baseline"].update_state(baselines)
-        longest = tf.reduce_max(tf.math.count_nonzero(drawn, axis=1))
-        return drawn[:, :longest], rewards - tf.repeat(baselines, captions_per_photo)
-
-    def _rewards(self, drawn, own, references):
-        """Of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word, or
-        captions would learn to stop in the middle."""
-        drawn, own, references = (
-            [row[row != PAD].tolist() for row in rows] for rows in (drawn, own, references)
-        )
-        each = len(references) // len(own)
-        of_photos = [references[i : i + each] for i in range(0, len(references), each)]
-        of_drawn = [of_photos[i // each] for i in range(len(drawn))]
-        scores = self.reward.score(drawn + own, of_drawn + of_photos).astype("float32")
-        return scores[: len(drawn)], scores[len(drawn) :]
-
-    def _self_critical_loss(self, x, drawn, advantages):
-        """`-(r(w) - r(greedy)) log p(w)`, mean over drawn captions w (Rennie et al., 2017, eq. 9).
-
-        Nothing is dropped, no location sampled, and no special word possible: these are the
-        probabilities it was drawn with.
+        Mixed precision scales losses, and so gradients; where they overflow it skips the step.
         """
-        mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
-        previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
-        logits, alphas, _ = self.decoder(self.encode(x), previous)  # (B, T, V), (B, T, L)
-        logits = decoding.bar(logits) / self.temperature
-        nll = losses.cross_entropy(drawn, logits, mask)  # (B, T)
-        loss = advantages * ops.sum(nll, axis=-1)  # (B,)
-        self.means["loss"].update_state(loss)
-        self.means["attention_entropy"].update_state(
-            losses.entropy(alphas, mask), sample_weight=mask
-        )
-        return ops.mean(loss)
+        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
+        finite = tf.math.is_finite(norm)
+        return tf.where(finite, norm, 0.0), tf.cast(finite, "float32")
+
+    def _check_input(self, x):
+        if self.encoder.trainable and len(x.shape) != 4:
+            raise InputError(
+                "the encoder is trainable, and learns from images, not from annotations: "
+                "train on images, or set encoder.trainable = False and compile again"
+            )
+
+    @property
+    def metrics(self):
+        """Those of the objective; Keras's own loss tracker would be a second `loss`."""
+        return list(self.objective.metrics.values()) if self.compiled else []
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy Keras builds a model from the mean of all replicas' first batches, which
+        # fails where these differ in shape. All layers are built here; the optimizer is not.
+        if self.distribute_strategy.num_replicas_in_sync > 1 and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+    def predict_step(self, data):
+        """The best caption's tokens int32 `(B, T)`, by the captioner's search."""
+        x, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.search.is_greedy:
+            return self.greedy(x)[0]
+        return self.beam(x, self.search)[0][:, 0]
 
     # === Captioning ===
 
@@ -448,30 +372,46 @@ class Captioner(keras.Model):
 
     def greedy(self, x):
         """`decoding.greedy` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
-        annotations = self.encode(x)  # (B, L, D)
-        memory, state = self.decoder.start(annotations)
-        return decoding.greedy(self._step(memory), state, *self._sizes(annotations))
+        return decoding.greedy(*self.start(x))
 
     def beam(self, x, search):
         """`decoding.beam_search` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
         annotations = self.encode(x)  # (B, L, D)
-        memory, state = repeat_rows(self.decoder.start(annotations), search.beam_width)
-        return decoding.beam_search(self._step(memory), state, *self._sizes(annotations), search)
+        step, state, *_ = self.start(annotations, search.beam_width)
+        return decoding.beam_search(step, state, *self._sizes(annotations), search)
 
     def draw(self, x, temperature, top_k, top_p, locations, seed):
         """`decoding.sample` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""
         annotations = self.encode(x)  # (B, L, D)
-        memory, state = self.decoder.start(annotations)
-        step, sizes = self._step(memory), self._sizes(annotations)
+        step, state, *sizes = self.start(annotations)
         if locations != "expected":
+            memory, state = self.decoder.start(annotations)
             step, state = self._locating_step(memory, state, locations, seed, *sizes[:2])
         return decoding.sample(step, state, *sizes, temperature, top_k, top_p, seed=seed)
 
-    def _step(self, memory):
-        return lambda token, state: self.decoder.step(token, state, memory)
+    def start(self, x, repeats=1):
+        """What the functions of `decoding` begin with.
+
+        Args:
+            x: images `(B, H, W, 3)` or annotations `(B, L, D)`.
+            repeats: int R. Captions of each, one after the other. Defaults to `1`.
+        Returns:
+            The step function, its first state of B x R rows, B x R, L, and the longest caption's
+            length.
+        """
+        annotations = self.encode(x)  # (B, L, D)
+        memory, state = self.decoder.start(annotations)
+        if repeats != 1:
+            memory, state = repeat_rows((memory, state), repeats)
+        batch_size, *sizes = self._sizes(annotations)
+
+        def step(token, state):
+            return self.decoder.step(token, state, memory)
+
+        return step, state, batch_size * repeats, *sizes
 
     def _locating_step(self, memory, state, locations, seed, batch_size, count):
-        """A step that takes one location as its context, and counts: a new one each time."""
+        """A step that takes one location as its context. It counts steps: each draws anew."""
 
         def step(token, state):
             state, t = state
@@ -519,23 +459,69 @@ class Captioner(keras.Model):
     # === Config ===
 
     def get_config(self):
+        config = {name: getattr(self, name) for name in _SETTINGS}
+        if not isinstance(self.scorer, str):
+            config["scorer"] = keras.saving.serialize_keras_object(self.scorer)
         return {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "vocabulary": self.vocabulary.words,
-            **{name: getattr(self, name) for name in SETTINGS},
+            **config,
             "search": self.search.as_dict(),
             "name": self.name,
+            "dtype": self.dtype_policy.name,
         }
 
     @classmethod
     def from_config(cls, config):
+        if "label_smoothing" in config:
+            raise InputError("a captioner of sat_keras 0.1: train it again, or use that version")
         encoder = keras.saving.deserialize_keras_object(
             config["encoder"], custom_objects={"Encoder": Encoder}
         )
-        vocabulary = Vocabulary(config["vocabulary"])
-        return cls(**{**config, "encoder": encoder, "vocabulary": vocabulary})
+        scorer = config["scorer"]
+        if not isinstance(scorer, str):
+            scorer = keras.saving.deserialize_keras_object(scorer)
+        others = {
+            "vocabulary": Vocabulary(config["vocabulary"]),
+            "search": Search(**config["search"]),
+        }
+        return cls(**{**config, "encoder": encoder, "scorer": scorer, **others})
 
-    # === Presets ===
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        return {
+            **super().get_compile_config(),
+            "objective": self.objective.get_config(),
+            "trainable": trainable_layers(self.encoder),
+        }
+
+    def compile_from_config(self, config):
+        from sat_keras.objectives import Objective
+
+        config = dict(config)
+        objective = Objective.from_config(config.pop("objective"))
+        set_trainable_layers(self.encoder, config.pop("trainable"))
+        self.compile(**keras.saving.deserialize_keras_object(config), objective=objective)
+        self.optimizer.build(self.trainable_variables)
+
+    # Keras saves weights but not the state of random generators. With it, a run that is resumed
+    # drops the same units as one that was never stopped.
+    def save_own_variables(self, store):
+        for name, variable in self._states().items():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store):
+        for name, variable in self._states().items():
+            variable.assign(store[name])
+
+    def _states(self):
+        seeds = [each for each in self.variables if each.name == "seed_generator_state"]
+        states = {f"seed_{i}": each for i, each in enumerate(seeds)}
+        of_objective = self.objective.variables if self.compiled else []
+        return states | {f"objective_{i}": each for i, each in enumerate(of_objective)}
+
+    # === Doors: each imports what it needs when it is called ===
 
     @classmethod
     def from_preset(cls, preset, encoder_weights="imagenet"):
@@ -549,6 +535,8 @@ class Captioner(keras.Model):
         Raises:
             InputError: for an unknown preset, or files that are not one.
         """
+        from sat_keras import pretrained
+
         return pretrained.load(cls, preset, encoder_weights)
 
     def save_to_preset(self, directory, with_encoder=True, trained_on=None):
@@ -559,22 +547,50 @@ class Captioner(keras.Model):
             with_encoder: bool. Whether the encoder's weights are written too. Without them,
                 `from_preset` has to be given those of this captioner. Defaults to `True`.
             trained_on: str. The data set's name, which files made of the preset and checks of
-                them need. Defaults to `None`: not said.
+                them need. Defaults to `None`: not known.
         Raises:
             InputError: if the folder holds something else.
         """
+        from sat_keras import pretrained
+
         pretrained.save(self, directory, with_encoder, trained_on)
 
-    # Keras saves weights but not the state of random generators. With it, a run that is
-    # resumed drops the same units as one that was never stopped.
-    def save_own_variables(self, store):
-        for i, state in enumerate(self._own_variables()):
-            store[str(i)] = state.numpy()
+    def export(self, filepath, format=None, **options):
+        """Writes a `.tflite` file, or a SavedModel for TensorFlow Serving.
 
-    def load_own_variables(self, store):
-        for i, state in enumerate(self._own_variables()):
-            state.assign(store[str(i)])
+        Args:
+            filepath: path of the file, or of the SavedModel's folder.
+            format: str, `"tflite"` or `"tf_saved_model"`. Defaults to `None`: by the suffix.
+            **options: of `sat_export.export_tflite`, such as `quantize`, or of
+                `sat_export.export_saved_model`.
+        Raises:
+            InputError: for another format.
+        """
+        import sat_export
 
-    def _own_variables(self):
-        states = [each for each in self.variables if each.name == "seed_generator_state"]
-        return states + ([self.baseline] if self.attention == "hard" else [])
+        if format is None:
+            format = "tflite" if Path(filepath).suffix == ".tflite" else "tf_saved_model"
+        writers = {
+            "tflite": sat_export.export_tflite,
+            "tf_saved_model": sat_export.export_saved_model,
+        }
+        check_choice("format", format, writers)
+        return writers[format](self, filepath, **options)
+
+
+def _build_scorer(scorer, attention_size):
+    if isinstance(scorer, Scorer):
+        return scorer
+    check_choice("scorer", scorer, Scorer.known)
+    return Scorer.known[scorer].from_size(attention_size)
+
+
+@contextlib.contextmanager
+def _policy(policy):
+    """Layers that are made inside have this dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

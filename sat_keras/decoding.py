@@ -11,6 +11,7 @@ A caption that reaches T words without its `<end>` stays without it.
 import tensorflow as tf
 
 from sat_edge.caption import END, PAD, START, UNKNOWN
+from sat_keras import replicas
 
 _IMPOSSIBLE = -1e9  # a logit or log-probability: minus infinity would make 0 * inf
 
@@ -50,6 +51,8 @@ def sample(
         `tokens`, `alphas`, `log_prob`; the last under the model itself, without temperature.
     """
 
+    rows = replicas.rows(batch_size)
+
     def draw(logits, t):
         logits = logits / temperature
         if top_k:
@@ -61,8 +64,7 @@ def sample(
             least = tf.reduce_min(tf.where(before < top_p, ordered, float("inf")), -1)  # (B,)
             logits = tf.where(logits < least[:, None], _IMPOSSIBLE, logits)
         word_seed = tf.random.experimental.stateless_fold_in(seed, t)
-        word = tf.random.stateless_categorical(logits, 1, word_seed, tf.int32)  # (B, 1)
-        return word[:, 0]
+        return _draw_words(logits, word_seed, rows)
 
     return _word_by_word(draw, step, state, batch_size, locations, max_length)
 
@@ -209,16 +211,18 @@ def mix_in_own_words(step, state, tokens, probability, seed):
         Bengio et al., 2015, arXiv 1506.03099.
     """
     batch_size, steps = tf.unstack(tf.shape(tokens))
-    own = tf.random.stateless_uniform([steps, batch_size], seed) < probability  # (T, B)
+    rows = replicas.rows(batch_size)
+    own = tf.random.stateless_uniform([steps, rows.total], seed) < probability
+    own = rows.of(own, axis=1)  # (T, B)
     words = tf.transpose(tf.cast(tokens, tf.int32))  # (T, B)
 
     def body(t, token, state, mixed):
         mixed = mixed.write(t, token)
         logits, state, _ = step(token, state)  # (B, V)
         word_seed = tf.random.experimental.stateless_fold_in(seed, t)
-        drawn = tf.random.stateless_categorical(bar(logits), 1, word_seed, tf.int32)  # (B, 1)
+        drawn = _draw_words(bar(logits), word_seed, rows)  # (B,)
         next_word = tf.minimum(t + 1, steps - 1)
-        token = tf.where(own[next_word], drawn[:, 0], words[next_word])
+        token = tf.where(own[next_word], drawn, words[next_word])
         return t + 1, token, state, mixed
 
     *_, mixed = tf.while_loop(
@@ -234,6 +238,12 @@ def bar(logits):
     """Logits `(..., V)` without the words that no caption holds: they become impossible."""
     barred = (PAD, START, UNKNOWN)
     return logits + tf.constant([_IMPOSSIBLE * (i in barred) for i in range(logits.shape[-1])])
+
+
+def _draw_words(logits, seed, rows):
+    """Words `(B,)` drawn by logits `(B, V)`; row i of the whole batch draws alike everywhere."""
+    drawn = tf.random.stateless_categorical(rows.spread(logits), 1, seed, tf.int32)
+    return rows.of(drawn)[:, 0]
 
 
 def _would_repeat(tokens, t, n, words):

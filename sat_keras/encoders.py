@@ -169,20 +169,23 @@ class Encoder(keras.Model):
         self.grid = (rows, columns)
         self.regions = regions
 
-    def fine_tune(self, layer):
-        """Lets this layer of a pretrained network learn, and those behind it.
-
-        Batch normalisation keeps its statistics: those of small batches would undo what the
-        network has learnt.
+    def fine_tune(self, layer=None):
+        """Lets the network learn, or a part of it. Compile the captioner afterwards.
 
         Args:
-            layer: str, a layer's name.
+            layer: str, a layer's name. This layer and those behind it learn. Their batch
+                normalisation keeps its statistics: those of small batches would undo what the
+                network has learnt. Defaults to `None`: all of it learns, statistics too, as a
+                network does that begins with random weights.
         Raises:
             InputError: for an unknown layer, with what there is instead.
         """
+        self.trainable = True
+        if layer is None:
+            return
         layers = self.get_layer(self.backbone).layers
         names = [each.name for each in layers]
-        check_choice("train_from", layer, names)
+        check_choice("layer", layer, names)
         first = names.index(layer)
         for i, each in enumerate(layers):
             kept = isinstance(each, keras.layers.BatchNormalization)
@@ -219,6 +222,27 @@ vgg19 = partial(Encoder, "vgg19")
 resnet50 = partial(Encoder, "resnet50")
 efficientnet_lite0 = partial(Encoder, "efficientnet_lite0")
 efficientnet_lite2 = partial(Encoder, "efficientnet_lite2")
+
+
+def trainable_layers(encoder):
+    """The names of all layers of an encoder that learn, inner ones as `outer/inner`."""
+    return [name for name, layer in _flat(encoder) if layer.trainable]
+
+
+def set_trainable_layers(encoder, names):
+    """Lets these layers learn and no others; `names` as `trainable_layers` gives them."""
+    encoder.trainable = bool(names)
+    names = set(names)
+    for name, layer in _flat(encoder):
+        if not isinstance(layer, keras.Model):  # whose setting is also that of its layers
+            layer.trainable = name in names
+
+
+def _flat(model, prefix=""):
+    for layer in model.layers:
+        yield f"{prefix}{layer.name}", layer
+        if isinstance(layer, keras.Model):
+            yield from _flat(layer, f"{prefix}{layer.name}/")
 
 
 def _cell_regions(network, grid, image_size):

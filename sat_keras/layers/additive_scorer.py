@@ -2,9 +2,11 @@ import keras
 from keras import ops
 from keras.layers import Dense
 
+from sat_keras.layers.scorer import Scorer
+
 
 @keras.saving.register_keras_serializable("sat_keras")
-class AdditiveScorer(keras.layers.Layer):
+class AdditiveScorer(Scorer, name="additive"):
     """Scores each location against the decoder's state with a one-hidden-layer MLP.
 
     `e_ti = v^T tanh(W_a a_i + W_h h_{t-1} + b)`. `W_a a_i + b` does not change from word to
@@ -31,6 +33,10 @@ class AdditiveScorer(keras.layers.Layer):
         self.project_annotation = Dense(units, name="W_a")
         self.project_state = Dense(units, use_bias=False, name="W_h")
         self.score = Dense(1, use_bias=False, name="v")
+
+    @classmethod
+    def from_size(cls, size):
+        return cls(size)
 
     def build(self, annotations_shape, units):
         self.project_annotation.build(annotations_shape)

@@ -5,7 +5,7 @@ from keras.layers import Embedding
 
 from sat_keras.layers.deep_output import DeepOutput
 from sat_keras.layers.initial_state import InitialState
-from sat_keras.layers.repeat_rows import repeat_rows
+from sat_keras.layers.repeat_rows import captions_each, repeat_rows
 
 
 @keras.saving.register_keras_serializable("sat_keras")
@@ -24,9 +24,11 @@ class AttentionDecoder(keras.layers.Layer):
     Call arguments:
         annotations: float tensor `(B / C, L, D)`; C captions of each picture, one after the other.
         tokens: int tensor `(B, T)`, the words before each word to predict: `<start>` first.
+        noise: of the selection for T steps, each tensor `(T, B, ...)`, see `HardSelection`.
+            Defaults to `()`: nothing is sampled.
     Returns:
-        `logits` float32 `(B, T, V)`; `alphas` float32 `(B, T, L)`; and, in training, the
-        selection's `samples` `(B, T, L)`, one-hot or zero, or `None` where it samples nothing.
+        `logits` float32 `(B, T, V)`; `alphas` float32 `(B, T, L)`; and the selection's `samples`
+        `(B, T, L)`, one-hot or zero, or `None` without noise.
     Reference:
         Xu et al., 2015, arXiv 1502.03044, section 3.1.2.
     """
@@ -85,22 +87,19 @@ class AttentionDecoder(keras.layers.Layer):
         logits = self.deep_output(state[0], context, words)  # (B, V)
         return logits, state, alphas
 
-    def call(self, annotations, tokens, training=False):
-        captions_per_photo = tf.shape(tokens)[0] // tf.shape(annotations)[0]
-        memory, state = repeat_rows(self.start(annotations), captions_per_photo)
+    def call(self, annotations, tokens, training=False, noise=()):
+        memory, state = repeat_rows(self.start(annotations), captions_each(annotations, tokens))
         words = self.embedding(tokens)  # (B, T, E)
         word_gates = self.cell.project_words(words)  # (B, T, 4H)
-        h, context, alphas, *samples = self._unroll(word_gates, state, memory, training)
+        h, context, alphas, *samples = self._unroll(word_gates, state, memory, noise)
         logits = self.deep_output(h, context, words, training=training)  # (B, T, V)
         return logits, alphas, samples[0] if samples else None
 
-    def _unroll(self, word_gates, state, memory, training):
+    def _unroll(self, word_gates, state, memory, noise):
         """The cell over all T steps: h `(B, T, H)`, context `(B, T, D)`, alphas `(B, T, L)`, and
         samples `(B, T, L)` where there are any."""
         word_gates = tf.transpose(word_gates, (1, 0, 2))  # (T, B, 4H)
-        steps, batch_size, _ = tf.unstack(tf.shape(word_gates))
-        selection = self.cell.selection
-        noise = selection.draw_noise(steps, batch_size, memory[0].shape[1]) if training else ()
+        steps = tf.shape(word_gates)[0]
 
         def body(t, state, outputs):
             step_noise = tuple(each[t] for each in noise)

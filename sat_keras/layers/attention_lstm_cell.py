@@ -29,7 +29,7 @@ class AttentionLSTMCell(keras.layers.Layer):
         state: tuple `(h, c)` of float tensors `(B, H)`.
         annotations: float tensor `(B, L, D)`.
         projected: float tensor `(B, L, ...)`, the result of `project_annotations`.
-        noise: one step of the selection's `draw_noise`. Defaults to `()`: none.
+        noise: of the selection, see `HardSelection`. Defaults to `()`: none.
     Returns:
         The new state `(h, c)`, the gated context `z` `(B, D)`, `alphas` `(B, L)`, and the
         selection's `sample` `(B, L)` or `None`.
@@ -60,6 +60,7 @@ class AttentionLSTMCell(keras.layers.Layer):
     def build(self, annotations_shape, word_size):
         if not self.scorer.built:  # a scorer that came out of a configuration is
             self.scorer.build(annotations_shape, self.units)
+        self.selection.build()
         self.word_gates.build((None, word_size))
         self.state_gates.build((None, self.units))
         self.context_gates.build((None, annotations_shape[-1]))

@@ -2,18 +2,20 @@ import keras
 from keras import ops
 from keras.layers import Dense
 
+from sat_keras.layers.scorer import Scorer
+
 
 @keras.saving.register_keras_serializable("sat_keras")
-class BilinearScorer(keras.layers.Layer):
+class BilinearScorer(Scorer, name="bilinear"):
     """Scores each location against the decoder's state by a bilinear form.
 
     `e_ti = h_{t-1}^T W a_i / sqrt(D)`. `W a_i` does not change from word to word: `project`
     computes it once a picture, and a step is one inner product a location.
 
-    The root of D is not in the paper. A CNN's annotations are over a thousand numbers of one sign:
-    an update of Adam's moves all of a row of W the same way and the scores by D times as much, so
-    that attention stuck to one location from the first epoch on (entropy 0.07 nats on Flickr8k,
-    where the additive scorer has 3.2).
+    The root of D is not in the paper. The annotations of a CNN are over a thousand numbers of one
+    sign. An update of Adam moves a whole row of W in one direction, and moves the scores D times as
+    far: without the root, attention stuck to one location from the first epoch (entropy 0.07 nats
+    on Flickr8k, where the additive scorer has 3.2).
 
     Call arguments:
         projected: float tensor `(B, L, H)`, the result of `project`.

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
-from keras.layers import Dense, Dropout
+from keras.layers import Dense
+
+from sat_keras.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable("sat_keras")
@@ -39,6 +41,8 @@ class DeepOutput(keras.layers.Layer):
         self.project_state.build(h_shape)
         self.project_context.build(context_shape)
         self.project_word.build(words_shape)
+        self.state_dropout.build(h_shape)
+        self.hidden_dropout.build(words_shape)
         self.built = True
 
     def call(self, h, context, words, training=False):

@@ -8,23 +8,17 @@ from sat_keras.layers.soft_selection import SoftSelection, weighted_sum
 class HardSelection(SoftSelection):
     """Stochastic attention: one annotation, sampled from the attention weights.
 
-    `s_t ~ Categorical(alpha_t)`, `z_t = a_{s_t}`; with probability `expectation` a step takes
-    `sum_i alpha_ti a_i` instead, which lowers the gradient's variance. A sample is drawn by the
-    Gumbel-max trick, `s_t = argmax_i (e_ti + g_ti)`, so that all of chance can be drawn before the
-    loop over words begins. Every step of every caption throws its own coin: one coin for a whole
-    batch, as in the paper's code, makes half of all updates blind to where the model looked
-    (`benchmarks/reinforce_variance.py` has the figures).
+    `s_t ~ Categorical(alpha_t)`, `z_t = a_{s_t}`. A sample is drawn by the Gumbel-max trick,
+    `s_t = argmax_i (e_ti + g_ti)`, so that all noise can be drawn before the loop over words.
 
     Without noise it is the expectation, `SoftSelection`: that is how the paper captions.
 
-    Args:
-        expectation: float. Probability of the expectation in training. Defaults to `0.5`.
-        seed: int. Of its chance. Defaults to `None`: `keras.utils.set_random_seed` decides.
     Call arguments:
         scores: float tensor `(B, L)`.
         annotations: float tensor `(B, L, D)`.
         noise: `()`, or a pair: `gumbel` `(B, L)`, where zeros select the most probable location,
-            and `sampled` `(B, 1)`, 1 for a sample, 0 for the expectation. Defaults to `()`.
+            and `sampled` `(B, 1)`, 1 for a sample, 0 for the expectation
+            `sum_i alpha_ti a_i`. Defaults to `()`.
     Returns:
         `context` `(B, D)`; float32 `alphas` `(B, L)`; and float32 `sample` `(B, L)`: one-hot, or
         zeros where the expectation was taken; `None` without noise.
@@ -32,19 +26,8 @@ class HardSelection(SoftSelection):
         Xu et al., 2015, arXiv 1502.03044, section 4.1; Gumbel, 1954.
     """
 
-    def __init__(self, expectation=0.5, seed=None, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)  # noise stays float32
-        self.expectation = expectation
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def draw_noise(self, steps, batch_size, locations):
-        """`gumbel` `(T, B, L)` and `sampled` `(T, B, 1)` for a caption of T words."""
-        uniform = keras.random.uniform(
-            (steps, batch_size, locations), dtype="float32", seed=self.seed_generator
-        )
-        coins = keras.random.uniform((steps, batch_size, 1), seed=self.seed_generator)
-        return gumbel(uniform), ops.cast(coins >= self.expectation, "float32")
 
     def call(self, scores, annotations, noise=()):
         if not noise:
@@ -57,11 +40,7 @@ class HardSelection(SoftSelection):
         context = weighted_sum(sample + (1 - sampled) * alphas, annotations)  # (B, D)
         return context, alphas, sample
 
-    # === Config ===
-    def get_config(self):
-        return {**super().get_config(), "expectation": self.expectation, "seed": self.seed}
-
 
 def gumbel(uniform):
-    """Standard Gumbel noise from uniform noise of 0 (it too) to 1, of any shape."""
+    """Standard Gumbel noise of uniform noise in [0, 1), of any shape."""
     return -ops.log(-ops.log(uniform + 1e-20))

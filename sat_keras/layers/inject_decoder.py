@@ -1,8 +1,9 @@
 import keras
 from keras import ops
-from keras.layers import LSTM, Dense, Dropout, Embedding
+from keras.layers import LSTM, Dense, Embedding
 
-from sat_keras.layers.repeat_rows import repeat_rows
+from sat_keras.layers.dropout import Dropout
+from sat_keras.layers.repeat_rows import captions_each, repeat_rows
 
 INJECTIONS = ("first", "every", "only")
 
@@ -30,6 +31,7 @@ class InjectDecoder(keras.layers.Layer):
         annotations: float tensor `(B / C, L, D)`, L = 1 if they are a network's own vector; C
             captions of each picture, one after the other.
         tokens: int tensor `(B, T)`, the words before each word to predict: `<start>` first.
+        noise: nothing is sampled here. Defaults to `()`.
     Returns:
         `logits` float32 `(B, T, V)`, `alphas` float32 `(B, T, L)`, and `None`: nothing is sampled.
     Reference:
@@ -86,9 +88,8 @@ class InjectDecoder(keras.layers.Layer):
         logits = ops.cast(self.project_word(h), "float32")  # (B, V)
         return logits, tuple(state), self._uniform(h)
 
-    def call(self, annotations, tokens, training=False):
-        captions_per_photo = ops.shape(tokens)[0] // ops.shape(annotations)[0]
-        memory, state = repeat_rows(self.start(annotations), captions_per_photo)
+    def call(self, annotations, tokens, training=False, noise=()):
+        memory, state = repeat_rows(self.start(annotations), captions_each(annotations, tokens))
         words = self._embed(tokens, training)  # (B, T, E)
         steps = ops.shape(tokens)[1]
         memory = tuple(ops.repeat(each[:, None], steps, axis=1) for each in memory)  # (B, T, E)

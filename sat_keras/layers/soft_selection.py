@@ -18,9 +18,8 @@ class SoftSelection(keras.layers.Layer):
         Xu et al., 2015, arXiv 1502.03044, eq. 5 and 13.
     """
 
-    def draw_noise(self, steps, batch_size, locations):
-        """What T steps need of chance: nothing."""
-        return ()
+    def build(self, scores_shape=None, annotations_shape=None):
+        self.built = True  # it has no weights
 
     def call(self, scores, annotations, noise=()):
         # Under mixed precision too, weights are float32: half a float cannot tell 1/L apart.

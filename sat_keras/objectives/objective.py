@@ -1,0 +1,141 @@
+import dataclasses
+
+from sat_edge.errors import InputError, check_choice
+from sat_keras.fields import check
+
+# Which way each metric gets better, for callbacks of mode "auto".
+_UP = ("accuracy", "reward")
+
+
+class Objective:
+    """What a captioner is trained for.
+
+    A subclass is a dataclass whose fields are its settings (`fields.setting`), and names itself:
+
+        @dataclass(eq=False)
+        class Mine(Objective, name="mine"):
+            strength: float = setting(1.0, "factor of the term", least=0)
+
+            def __call__(self, captioner, batch, training): ...
+
+    `build` creates its state, which is saved and restored with the compiled captioner.
+
+    Attributes:
+        name: str, its name in settings and on the command line.
+        default_for: tuple of str, the kinds of attention that are trained for it unless another
+            objective is named.
+        attentions: tuple of str, the kinds of attention that it can train. `None`: all.
+        needs_references: bool. Whether it goes on from a captioner that can caption, and needs
+            several references of a photo in a batch.
+        metric_names: tuple of str. The metrics that it reports.
+        metrics: dict of `keras.metrics.Mean`, by name.
+        variables: list of Keras variables, its state.
+    """
+
+    known = {}  # name to class
+    name = None
+    default_for = ()
+    attentions = None
+    needs_references = False
+    metric_names = ("loss", "cross_entropy", "accuracy", "attention_entropy", "gradient_norm")
+
+    def __init_subclass__(cls, name, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.name = name
+        cls.known[name] = cls
+
+    def __post_init__(self):
+        check(self)
+
+    def __call__(self, captioner, batch, training):
+        """The loss of each caption, and what the metrics are made of.
+
+        Args:
+            captioner: `Captioner`.
+            batch: `captioner.Batch`.
+            training: bool. Whether it is a step of training, or of validation.
+        Returns:
+            Losses `(B,)`, whose mean over the whole batch is made small, and a dict of totals:
+            metric name to a pair, the sum of the metric and the sum of its weights. Both are of
+            this replica's rows alone.
+        """
+        raise NotImplementedError
+
+    def update(self, totals):
+        """Moves the state after a step. `totals` are those of the whole batch."""
+
+    def prepare(self, captions):
+        """Told the training split's captions before training, a list per photo of lists of ids
+        without `<start>`."""
+
+    # === State and metrics ===
+
+    def build(self, captioner):
+        """Creates metrics and state; `compile` calls it, so that state begins anew.
+
+        Raises:
+            InputError: if it cannot train such a captioner.
+        """
+        import keras
+
+        self.check_attention(captioner.attention)
+        self.seeds = keras.random.SeedGenerator()
+        self.metrics = {name: keras.metrics.Mean(name) for name in self.metric_names}
+        for name, metric in self.metrics.items():
+            metric._direction = "up" if name in _UP else "down"  # where Keras looks for it
+
+    @property
+    def variables(self):
+        return [self.seeds.state]
+
+    def next_seed(self):
+        """A seed `(2,)` that no other draw had."""
+        import tensorflow as tf
+
+        return tf.cast(self.seeds.next(), tf.int32)
+
+    def report(self, totals):
+        """Adds a step's totals to the metrics, and returns their results by name."""
+        from keras import ops
+
+        for name, (total, weight) in totals.items():
+            mean = ops.divide_no_nan(total, weight)
+            self.metrics[name].update_state(mean, sample_weight=weight)
+        return {name: self.metrics[name].result() for name in self.metrics if name in totals}
+
+    # === Settings ===
+
+    @classmethod
+    def check_attention(cls, attention):
+        """Raises `InputError` if it cannot train this kind of attention."""
+        if cls.attentions and attention not in cls.attentions:
+            raise InputError(
+                f"objective {cls.name} trains attention {', '.join(cls.attentions)}, "
+                f"not {attention}: choose another objective"
+            )
+
+    def get_config(self):
+        """`{"name": ..., setting: value, ...}`, which `Objective.from_config` takes."""
+        fields = (each for each in dataclasses.fields(self) if "help" in each.metadata)
+        return {"name": self.name, **{each.name: getattr(self, each.name) for each in fields}}
+
+    @staticmethod
+    def from_config(config):
+        """The objective of a configuration.
+
+        Raises:
+            InputError: for an unknown objective or setting.
+        """
+        settings = dict(config)
+        name = settings.pop("name")
+        check_choice("objective", name, Objective.known)
+        objective = Objective.known[name]
+        known = [each.name for each in dataclasses.fields(objective) if "help" in each.metadata]
+        for setting in settings:
+            check_choice(f"setting of objective {name}", setting, known)
+        return objective(**settings)
+
+    @staticmethod
+    def default(attention):
+        """The name of the objective that a kind of attention is trained for unless named."""
+        return next(name for name, each in Objective.known.items() if attention in each.default_for)

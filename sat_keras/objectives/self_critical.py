@@ -1,0 +1,110 @@
+import dataclasses
+from dataclasses import dataclass
+
+from sat_edge.caption import PAD, START
+from sat_edge.errors import InputError
+from sat_keras.fields import setting
+from sat_keras.metrics import CaptionReward
+from sat_keras.objectives.cross_entropy import word_totals
+from sat_keras.objectives.objective import Objective
+
+
+@dataclass(eq=False)
+class SelfCritical(Objective, name="self-critical"):
+    """Raises the reward of drawn captions over that of the greedy caption: a second phase.
+
+    The loss of a drawn caption w is `-(r(w) - r(greedy)) log p(w)`. As many captions are drawn of
+    each photo as the batch has references of it. Nothing is dropped and no location is sampled.
+    Validation reports the likelihood of the references.
+
+    Args:
+        reward: `metrics.CaptionReward` of the training split's ids. Defaults to `None`: a run makes
+            it by `prepare`.
+        temperature: float. Of the softmax. At 1 nearly every caption that a young captioner draws
+            is far worse than its greedy one, and there is little to learn from; the greedy caption
+            is the same at any temperature. Defaults to `0.4`.
+        reward_meteor: float. Factor of METEOR in the reward that `prepare` makes. Defaults to
+            `0.0`.
+    Reference:
+        Rennie et al., 2017, arXiv 1612.00563, eq. 9.
+    """
+
+    reward: CaptionReward | None = dataclasses.field(default=None, repr=False)
+    temperature: float = setting(0.4, "temperature of the softmax of drawn captions", above=0)
+    reward_meteor: float = setting(0.0, "factor of METEOR beside CIDEr-D in the reward", least=0)
+
+    needs_references = True
+    metric_names = (*Objective.metric_names, "reward", "baseline")
+
+    def prepare(self, captions):
+        self.reward = CaptionReward(captions, self.reward_meteor)
+
+    def __call__(self, captioner, batch, training):
+        from keras import ops
+
+        from sat_keras import losses
+
+        if not training:
+            return self.validate(captioner, batch)
+        drawn, advantages, totals = self.draw(captioner, batch)
+        mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
+        previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
+        logits, alphas, _ = captioner(batch.x, previous)  # (B, T, V), (B, T, L)
+        nll = losses.cross_entropy(drawn, self.drawn_logits(logits), mask)  # (B, T)
+        spread = losses.entropy(alphas, mask)  # (B, T)
+        totals["attention_entropy"] = (ops.sum(spread), ops.sum(mask))
+        return advantages * ops.sum(nll, axis=-1), totals
+
+    def drawn_logits(self, logits):
+        """The logits that captions are drawn by: no special word is possible."""
+        from sat_keras import decoding
+
+        return decoding.bar(logits) / self.temperature
+
+    def validate(self, captioner, batch):
+        from keras import ops
+
+        from sat_keras import losses
+
+        words, mask = batch.words, batch.mask
+        logits, alphas, _ = captioner(batch.x, batch.previous)
+        nll = losses.cross_entropy(words, logits, mask)  # (B, T)
+        totals = word_totals(words, mask, logits, nll, losses.entropy(alphas, mask))
+        return ops.sum(nll, axis=-1), totals
+
+    def draw(self, captioner, batch):
+        """Drawn captions `(B, T)`, by how much each beats the greedy one `(B,)`, and totals."""
+        import tensorflow as tf
+
+        from sat_keras import decoding
+        from sat_keras.layers import repeat_rows
+
+        if self.reward is None:
+            raise InputError("self-critical training: give SelfCritical a CaptionReward")
+        annotations = captioner.encode(batch.x)  # (B / C, L, D)
+        own, *_ = decoding.greedy(*captioner.start(annotations))
+        start = captioner.start(annotations, batch.captions_per_photo)
+        drawn, *_ = decoding.sample(*start, self.temperature, seed=self.next_seed())
+        rewards, baselines = tf.numpy_function(
+            self.score, [drawn, own, batch.words], [tf.float32, tf.float32]
+        )
+        rewards, baselines = tf.ensure_shape(rewards, [None]), tf.ensure_shape(baselines, [None])
+        totals = {
+            "reward": (tf.reduce_sum(rewards), tf.cast(tf.size(rewards), tf.float32)),
+            "baseline": (tf.reduce_sum(baselines), tf.cast(tf.size(baselines), tf.float32)),
+        }
+        baselines = repeat_rows(baselines, batch.captions_per_photo)  # (B,)
+        longest = tf.reduce_max(tf.math.count_nonzero(drawn, axis=1, dtype=tf.int32))
+        return drawn[:, : tf.maximum(longest, 1)], rewards - baselines, totals
+
+    def score(self, drawn, own, references):
+        """Rewards of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word:
+        without it captions would learn to stop in the middle."""
+        drawn, own, references = (
+            [row[row != PAD].tolist() for row in rows] for rows in (drawn, own, references)
+        )
+        each = len(references) // max(len(own), 1)
+        of_photos = [references[i * each : (i + 1) * each] for i in range(len(own))]
+        of_drawn = [of_photos[i // each] for i in range(len(drawn))]
+        scores = self.reward.score(drawn + own, of_drawn + of_photos).astype("float32")
+        return scores[: len(drawn)], scores[len(drawn) :]
