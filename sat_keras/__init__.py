@@ -4,11 +4,13 @@ Public names load what they need when they are first used; `import sat_keras` it
 TensorFlow.
 """
 
+import contextlib
 import importlib
 
 _HOME = {
     "Captioner": "sat_keras.captioner",
     "Consensus": "sat_keras.consensus",
+    "Search": "sat_edge.search",
     "Vocabulary": "sat_keras.vocabulary",
     "annotation_cache": "",
     "datasets": "",
@@ -33,6 +35,26 @@ _EXTRAS = {
 }
 
 __all__ = sorted(_HOME)
+
+
+class _Captioner:
+    """What Keras finds under the captioner's name until the class itself is imported."""
+
+    @classmethod
+    def from_config(cls, config):
+        from sat_keras.captioner import Captioner
+
+        return Captioner.from_config(config)
+
+
+def _introduce(keras):
+    """Lets `keras.saving.load_model` find the captioner after `import sat_keras` alone."""
+    keras.saving.get_custom_objects().setdefault("sat_keras>Captioner", _Captioner)
+
+
+with contextlib.suppress(ModuleNotFoundError):  # it comes with TensorFlow
+    wrapt = importlib.import_module("wrapt")
+    wrapt.register_post_import_hook(_introduce, "keras")
 
 
 def __getattr__(name):

@@ -171,7 +171,10 @@ class Captioner(keras.Model):
         # Compiled, an encoder's layers need not all be held at once.
         self._compiled_encode = tf.function(self.encode, reduce_retracing=True)
         self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
-        self._compiled_beam = tf.function(self.beam, reduce_retracing=True)
+        # Numbers, not the object: a function is traced anew for each object that it is given.
+        self._compiled_beam = tf.function(
+            lambda x, *search: self.beam(x, Search(*search)), reduce_retracing=True
+        )
         self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
 
         # === Config ===
@@ -337,7 +340,7 @@ class Captioner(keras.Model):
     def _search(self, photos, search):
         captions = []
         for x in self._batches(photos):
-            found = self._compiled_beam(x, search)
+            found = self._compiled_beam(x, *search.as_dict().values())
             best = (each[:, : search.n_best] for each in found)  # each (B, n, ...)
             captions += [self._captions(*each) for each in zip(*best, strict=True)]
         return captions

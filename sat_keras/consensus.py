@@ -32,6 +32,9 @@ from sat_keras.metrics.cider import CiderD
 _TINY = 1e-12  # of a norm: a photo may be just as training's are in the mean
 
 
+WIDE = {"beam_width": 20, "length_penalty": 0.5, "no_repeat_ngram": 0}
+
+
 class Consensus:
     """Captioners, and what was said of the photos that they were trained on.
 
@@ -45,7 +48,7 @@ class Consensus:
         ridge: float. The higher, the smoother is what is expected. Defaults to `0.3`.
     Example:
         >>> consensus = load_consensus(["flickr8k-soft"], builder, "annotations")
-        >>> consensus.caption(["photo.jpg"], beam_width=20, length_penalty=0.5)[0].text
+        >>> consensus.caption(["photo.jpg"], beam_width=20)[0].text
     """
 
     def __init__(self, captioners, features, captions, weight=12.0, sharpness=3.0, ridge=0.3):
@@ -72,25 +75,26 @@ class Consensus:
         photos, columns, values = zip(*entries, strict=True)
         self._entries = np.array(photos), np.array(columns), np.array(values, "float32")
 
-    def caption(self, photos, beam_width=20, length_penalty=0.5, no_repeat_ngram=0):
+    def caption(self, photos, **search):
         """The best candidate for each photo.
 
         Args:
             photos: list of paths, `PIL.Image.Image` or arrays `(H, W, 3)`, of any size.
-            beam_width, length_penalty, no_repeat_ngram: see `decoding.beam_search`. Default to
-                `20`, `0.5`, `0`.
+            search: fields of `Search` that replace those of `WIDE`, a beam of 20: every caption of
+                the beam is a candidate.
         Returns:
             List of `Caption`. Its `score` is the sum above, its attention that of the captioner
-            whose it is.
+            that found it.
         Raises:
-            InputError: if a photo cannot be read.
+            InputError: if a photo cannot be read, or for a search that cannot be.
         """
-        search = (beam_width, length_penalty, no_repeat_ngram, beam_width)
+        search = {**WIDE, **search}
+        search = {**search, "n_best": search["beam_width"]}
         features, found = [], []
         for captioner in self.captioners:
             annotations = captioner.annotations(photos)  # (B, L, D)
             features.append(annotations.mean(axis=1))
-            found.append(captioner.beam_search(annotations, *search))
+            found.append(captioner.beam_search(annotations, **search))
         candidates = [list(itertools.chain(*each)) for each in zip(*found, strict=True)]
         words = [[one.words for one in each] for each in candidates]
         agreement = self.agreement(features, words)

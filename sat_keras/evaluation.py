@@ -1,6 +1,5 @@
 import io
 import itertools
-import json
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -10,8 +9,7 @@ from tqdm import tqdm
 
 from sat_edge.photo import open_photo
 from sat_keras import datasets
-from sat_keras.datasets.shapes.scenes import SceneObject, named_objects
-from sat_keras.files import atomic_output
+from sat_keras.files import write_json
 from sat_keras.metrics import caption_scores, grounding
 
 _BATCH = 32
@@ -35,10 +33,10 @@ def evaluate(caption, builder, split, limit=None):
         split: str.
         limit: int. Only so many photos. Defaults to `None`: all.
     Returns:
-        `(scores, captions)`: a dict of `metrics.caption_scores`, the mean entropy of attention over
-        all words, in nats, where the data set knows boxes, grounding, 0..1, and the number of
-        `photos`; and `{"image_id", "caption"}` a photo, coco-caption's results: COCO's number of
-        the photo, with other data sets its file name.
+        `(scores, captions)`. `scores` is a dict of `metrics.caption_scores`; the mean entropy of
+        attention over all words, in nats; grounding, 0..1, if the data set knows boxes; and the
+        number of `photos`. `captions` is a list of `{"image_id", "caption"}`, coco-caption's
+        results format: COCO's number of the photo, with other data sets its file name.
     """
     captions, records = [], []
     for photos, their_records in photo_batches(builder, split, limit):
@@ -50,8 +48,8 @@ def evaluate(caption, builder, split, limit=None):
     weights = np.concatenate([each.attention.ravel() for each in captions])
     words = sum(len(each.attention) for each in captions)
     scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)
-    if "objects" in records[0]:
-        scores |= _shapes_grounding(captions, records)
+    if hasattr(builder, "named_boxes"):
+        scores |= _grounding(builder, captions, records)
     return {**scores, "photos": len(records)}, [
         {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
         for record, each in zip(records, captions, strict=True)
@@ -92,8 +90,7 @@ def save_results(path, scores, captions, settings):
         except metadata.PackageNotFoundError:  # an optional one
             versions[package] = None
     results = {"scores": scores, "settings": settings, "versions": versions, "captions": captions}
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(path, results, indent=1)
 
 
 def _image_id(builder, filename):
@@ -101,14 +98,13 @@ def _image_id(builder, filename):
     return int(Path(filename).stem.rpartition("_")[2]) if builder.name == "coco" else filename
 
 
-def _shapes_grounding(captions, records):
-    """Means over all content words of all captions; see `metrics.grounding`."""
+def _grounding(builder, captions, records):
+    """Means over all words that name an object; see `metrics.grounding`."""
     totals, words = {}, 0
     for caption, record in zip(captions, records, strict=True):
-        objects = [SceneObject(**each) for each in record["objects"]]
-        named = named_objects(caption.words, objects)
-        content = [i for i, each in enumerate(named) if each is not None]
-        boxes = [objects[named[i]].box if named[i] >= 0 else None for i in content]
+        named = builder.named_boxes(caption.words, record)
+        content = [i for i, boxes in enumerate(named) if boxes is not None]
+        boxes = [named[i] for i in content]
         attention = caption.attention.reshape(len(caption.attention), -1)[content]  # (N, L)
         for name, value in grounding(attention, caption.regions, boxes).items():
             totals[name] = totals.get(name, 0.0) + value

@@ -2,10 +2,14 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import uuid
+from collections import Counter
 from pathlib import Path
+
+from sat_edge.errors import InputError
 
 
 @contextlib.contextmanager
@@ -32,3 +36,18 @@ def atomic_output(path):
         if temporary.is_dir():
             shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path, content, indent=2):
+    """Writes a JSON file, complete or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n")
+
+
+def check_distinct_names(paths):
+    """Raises `InputError` if two paths end in the same name: outputs by name would overwrite one
+    another."""
+    names = Counter(Path(path).name for path in paths)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise InputError(f"two photos are named {name}: caption them apart")

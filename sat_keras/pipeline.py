@@ -24,35 +24,35 @@ def batches(
     seed=0,
     first_epoch=0,
 ):
-    """Batches `(x, tokens, mask)`.
+    """Batches `(x, tokens)`, as `Captioner.fit` takes them.
 
-    Each time it is gone through it is one epoch in a new order, which `seed` and the number of the
-    epoch decide. In memory are the captions' ids and a few batches; `x` is read from disk.
+    Each iteration is one epoch in a new order, which `seed` and the number of the epoch decide.
+    The captions' ids and a few batches are in memory; `x` is read from disk.
 
     Args:
         cache: `AnnotationCache`.
         vocabulary: `Vocabulary`.
         batch_size: int B, captions. Defaults to `64`.
-        captions_per_photo: int C, a divisor of B. With 1 every caption comes with its photo, and
-            an epoch is all captions. With more, every photo comes with C of its captions, drawn
-            anew each epoch: an encoder that learns then sees a photo once where it would see it
-            C times. Defaults to `1`.
+        captions_per_photo: int C, a divisor of B. With 1 each caption comes with its photo, and
+            an epoch is all captions. With more, each photo comes with C of its captions, drawn
+            anew each epoch. An encoder that learns then works once for C captions. Defaults to `1`.
         max_length: int. Captions are cut to so many words, `<end>` included. Defaults to `20`.
         shuffle: bool. Defaults to `True`.
-        by_length: bool. Whether captions of like length come together, which saves padding. Not
-            for an encoder that learns batch normalisation: a batch whose captions are all short
-            is one of pictures with little in them, its statistics say so, and captioning, which
-            has no batch to tell from, would miss what training had. Defaults to `True`.
-        augment: bool. Whether photos are mirrored, one in two, and cut to a part of 0.85 to 1 of
-            their height and of their width, drawn anew each epoch; in a mirrored photo's captions
-            left is right. For a cache of pixels. Defaults to `False`.
+        by_length: bool. Whether captions of similar length come together, which saves padding. Not
+            for an encoder whose batch normalisation learns: a batch of short captions has pictures
+            with few objects, its statistics give that away, and at inference this information is
+            missing. Defaults to `True`.
+        augment: bool. Whether half of the photos are mirrored, and all are cropped to 0.85 to 1 of
+            their height and width, drawn anew each epoch. In the captions of a mirrored photo,
+            left and right change places. For a cache of pixels. Defaults to `False`.
         seed: int. Defaults to `0`.
         first_epoch: int. The epoch to begin with, for a resumed run. Defaults to `0`.
     Returns:
-        `tf.data.Dataset` of `x`, `(B / C, L, D)` float16 or `(B / C, H, W, 3)` uint8 (float32
-        where augmented); `tokens` int32 `(B, T + 1)`, `<start>` first, the C captions of a photo
-        one after the other; `mask` float32 `(B, T)`, 1 where `tokens[:, 1:]` is a word or `<end>`.
-        T differs from batch to batch; the last batch may be smaller.
+        `tf.data.Dataset` of `x`, `(N, L, D)` float16 or `(N, H, W, 3)` uint8 (float32 where
+        augmented), N = B / C photos; and `tokens` int32 `(N, C, T + 1)`, `<start>` first, padded
+        with `<pad>`. T differs from batch to batch; the last batch may be smaller.
+    Raises:
+        InputError: if `augment` is asked of annotations.
     """
     if augment and len(cache.row_shape) != 3:
         raise InputError("augment needs a cache of photos, not of annotations")
@@ -67,8 +67,8 @@ def batches(
         mirrored_id[sides] = sides[::-1]
 
     def epoch_batches():
-        """One epoch: for each batch, its captions `(B / C, C)`."""
-        # Unshuffled, every epoch is the same, drawn captions too: validation losses compare.
+        """One epoch: for each batch, its captions `(N, C)` and the crops of its photos."""
+        # Without shuffling all epochs draw the same captions, so that validation losses compare.
         rng = np.random.default_rng([seed, next(epochs) if shuffle else 0])
         if captions_per_photo > 1:
             drawn = [
@@ -90,26 +90,18 @@ def batches(
             yield batch, _draw_boxes(rng, len(batch))
 
     def load(groups, boxes):
-        captions = groups.ravel()
-        batch = tokens[captions, : lengths[captions].max()]  # (B, T + 1)
+        batch = tokens[groups, : lengths[groups].max()]  # (N, C, T + 1)
         if augment:
-            mirrored = np.repeat(boxes[:, 3] < boxes[:, 1], captions_per_photo)  # (B,)
-            batch = np.where(mirrored[:, None], mirrored_id[batch], batch)
-        mask = (batch[:, 1:] != PAD).astype("float32")  # (B, T)
-        return cache.read(photo_of[groups[:, 0]]), batch, mask
+            mirrored = boxes[:, 3] < boxes[:, 1]  # (N,)
+            batch = np.where(mirrored[:, None, None], mirrored_id[batch], batch)
+        return cache.read(photo_of[groups[:, 0]]), batch
 
     def load_tensors(groups, boxes):
-        x, batch, mask = tf.numpy_function(
-            load, [groups, boxes], [cache.dtype, tf.int32, tf.float32]
-        )
+        x, batch = tf.numpy_function(load, [groups, boxes], [cache.dtype, tf.int32])
         x = tf.ensure_shape(x, (None, *cache.row_shape))
         if augment:
             x = tf.image.crop_and_resize(x, boxes, tf.range(tf.shape(x)[0]), cache.row_shape[:2])
-        return (
-            x,
-            tf.ensure_shape(batch, (None, None)),
-            tf.ensure_shape(mask, (None, None)),
-        )
+        return x, tf.ensure_shape(batch, (None, captions_per_photo, None))
 
     dataset = tf.data.Dataset.from_generator(
         epoch_batches,
@@ -125,7 +117,7 @@ def batches(
 
 
 def _draw_boxes(rng, count):
-    """Parts of photos `(count, 4)`, (y1, x1, y2, x2), 0..1; where x2 < x1 they are mirrored."""
+    """Crops `(count, 4)`, (y1, x1, y2, x2), 0..1; with x2 < x1 the photo is mirrored."""
     sides = rng.uniform(_ZOOM, 1, (count, 2))
     near = rng.uniform(0, 1 - sides)
     boxes = np.concatenate([near, near + sides], axis=1)
@@ -135,7 +127,7 @@ def _draw_boxes(rng, count):
 
 
 def _encode_captions(records, vocabulary, max_length):
-    """Of all N captions: where each photo's begin (and N), ids `(N, max_length + 1)`, lengths."""
+    """Of all N captions: the first of each photo (and N), ids `(N, max_length + 1)`, lengths."""
     encoded, first_caption = [], [0]
     for record in records:
         encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]

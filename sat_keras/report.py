@@ -16,9 +16,9 @@ from sat_keras import datasets
 from sat_keras.evaluation import evaluate
 from sat_keras.files import atomic_output
 from sat_keras.metrics import CiderD
-from sat_keras.recipe import load_recipe
-from sat_keras.run import load_run, read_log
-from sat_keras.run_config import RunConfig
+from sat_keras.runs.folder import load_run, read_log
+from sat_keras.runs.phases import load_phases
+from sat_keras.runs.settings import RunSettings
 from sat_keras.tokenizer import tokenize
 from sat_keras.visualize import overlay
 
@@ -37,11 +37,11 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         builder: TFDS builder of the run's data set with its records made.
         split: str. Defaults to `"test"`.
         seed: int. Of the photos drawn. Defaults to `0`.
-        search: see `Captioner.caption`.
+        **search: see `Captioner.caption`.
     Returns:
         The scores, see `evaluate`.
     """
-    captioner, config = load_run(run), RunConfig.load(run)
+    captioner, settings = load_run(run), RunSettings.load(run)
     scores, captions = evaluate(lambda x: captioner.caption(x, **search), builder, split)
     references = [
         [tokenize(each) for each in record["captions"]]
@@ -66,9 +66,9 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         ]
         return f'<h2>{title}</h2>\n<div class="cards">\n{"".join(cards)}</div>\n'
 
-    settings = {**vars(config), **search}
+    shown = _flat({**settings.as_dict(), "search": captioner.search.override(**search).as_dict()})
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(f"{Path(run).resolve().name}: {config.dataset}, {split} split"),
+        title=html.escape(f"{Path(run).resolve().name}: {settings.dataset}, {split} split"),
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
         curves=_curves(run),
         sections=section(f"{len(drawn)} photos drawn by lot", drawn)
@@ -76,12 +76,23 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         + section("The worst by CIDEr", worst),
         settings="".join(
             f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
-            for name, value in settings.items()
+            for name, value in shown.items()
         ),
     )
     with atomic_output(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return scores
+
+
+def _flat(settings):
+    """Nested settings by names such as `decoder: units`."""
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}: {part}": each for part, each in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _score(name, value):
@@ -115,7 +126,7 @@ def _jpeg(pixels):
 
 def _curves(run):
     """Loss and validation CIDEr of all phases, an SVG."""
-    phases = list(load_recipe(run))
+    phases = list(load_phases(run))
     folders = [Path(run) / name for name in phases[:-1]] + [Path(run)]
     figure = Figure(figsize=(10, 3), layout="constrained")
     likelihood, quality = figure.subplots(1, 2)

@@ -53,10 +53,13 @@ class Settings:
     trained_on: str | None
     sat_keras: str
 
+    def as_dict(self):
+        """The content of `captioner.json`."""
+        return {"format": FORMAT, "resize": RESIZE, **dataclasses.asdict(self)}
+
     def to_json(self):
         """The text of `captioner.json`."""
-        content = {"format": FORMAT, "resize": RESIZE, **dataclasses.asdict(self)}
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(self.as_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text):

@@ -2,18 +2,30 @@
 
 Every builder yields the same features, named as in TFDS's `coco_captions`: `image`,
 `image/filename`, `captions` with a `text` each, and splits `train`, `validation`, `test`.
+
+A builder that knows boxes has a method `named_boxes(words, record)`, with a record of
+`read_photos`. It returns an entry for each word of a caption: `None` for a word that names no
+object, otherwise the list of the named object's boxes, (ymin, xmin, ymax, xmax), 0..1, which is
+empty if the picture has no such object. Grounding is measured on such a data set.
 """
 
 import importlib
 import sys
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
 from sat_edge.errors import InputError, check_choice
 from sat_keras.datasets.checks import SPLITS as SPLITS
 
-NAMES = ("shapes", "flickr8k", "flickr30k", "coco", "folder")
+_FOLDER = Path(__file__).parent
+NAMES = tuple(sorted(each.parent.name for each in _FOLDER.glob("*/*_dataset_builder.py")))
+
+
+def check_data_dir(name, data_dir):
+    """Raises `InputError` for an unknown data set or a folder that is not there: at once, without
+    TensorFlow."""
+    check_choice("data set", name, NAMES)
+    if data_dir is not None and not any(Path(data_dir).glob("*")):
+        raise InputError(f"{data_dir}: no such folder, or an empty one")
 
 
 def build_records(name, records_dir, data_dir=None):
@@ -26,7 +38,9 @@ def build_records(name, records_dir, data_dir=None):
     Raises:
         InputError: for an unknown name, or if the data set's files are missing or wrong.
     """
-    check_choice("data set", name, NAMES)
+    check_data_dir(name, data_dir)
+    import tensorflow_datasets as tfds
+
     module = importlib.import_module(f"sat_keras.datasets.{name}.{name}_dataset_builder")
     needs_files = InputError(f"{name} is made from files of yours: name their folder by --data-dir")
     config = None
@@ -39,8 +53,6 @@ def build_records(name, records_dir, data_dir=None):
         return builder
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and data_dir is None:
         raise needs_files
-    if data_dir is not None and not any(Path(data_dir).glob("*")):
-        raise InputError(f"{data_dir}: no such folder, or an empty one")
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     manual_dir = str(data_dir) if data_dir else None
@@ -58,9 +70,11 @@ def read_photos(builder, split, first=0):
         split: str, one of `SPLITS`.
         first: int. Where to begin. Defaults to `0`.
     Yields:
-        The file's name; the bytes of the photo as its file holds them; `{"filename", "captions"}`,
-        and `"objects"` where the data set knows them, as plain lists and dicts.
+        The file's name; the bytes of the photo as its file holds them; and the record, plain lists
+        and dicts: `{"filename", "captions"}`, and the data set's other features by their names.
     """
+    import tensorflow_datasets as tfds
+
     if first >= builder.info.splits[split].num_examples:
         return
     dataset = builder.as_dataset(
@@ -70,19 +84,20 @@ def read_photos(builder, split, first=0):
         shuffle_files=False,
     )
     for example in tfds.as_numpy(dataset):
-        record = {
-            "filename": example["image/filename"].decode(),
-            "captions": [text.decode() for text in example["captions"]["text"]],
-        }
-        if "objects" in example:
-            objects = example["objects"]
-            record["objects"] = [
-                {
-                    "size": objects["size"][i].decode(),
-                    "color": objects["color"][i].decode(),
-                    "shape": objects["shape"][i].decode(),
-                    "box": objects["bbox"][i].tolist(),
-                }
-                for i in range(len(objects["size"]))
-            ]
-        yield record["filename"], example["image"], record
+        encoded, name = example.pop("image"), example.pop("image/filename").decode()
+        captions = [each["text"] for each in _plain(example.pop("captions"))]
+        others = {feature: _plain(value) for feature, value in example.items()}
+        yield name, encoded, {"filename": name, "captions": captions, **others}
+
+
+def _plain(value):
+    """NumPy's values as Python's; a sequence of dicts, which TFDS turns into a dict of sequences,
+    as a list of dicts."""
+    if isinstance(value, dict):
+        columns = [_plain(column) for column in value.values()]
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if isinstance(value, bytes):
+        return value.decode()
+    if value.dtype.hasobject:
+        return [_plain(each) for each in value]
+    return value.tolist()

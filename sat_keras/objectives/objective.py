@@ -65,8 +65,8 @@ class Objective:
         """Moves the state after a step. `totals` are those of the whole batch."""
 
     def prepare(self, captions):
-        """Told the training split's captions before training, a list per photo of lists of ids
-        without `<start>`."""
+        """Takes the training split's captions before training, if it needs references: a list per
+        photo of lists of ids, without `<start>`."""
 
     # === State and metrics ===
 
@@ -116,8 +116,13 @@ class Objective:
 
     def get_config(self):
         """`{"name": ..., setting: value, ...}`, which `Objective.from_config` takes."""
-        fields = (each for each in dataclasses.fields(self) if "help" in each.metadata)
-        return {"name": self.name, **{each.name: getattr(self, each.name) for each in fields}}
+        settings = {name: getattr(self, name) for name in self.setting_names()}
+        return {"name": self.name, **settings}
+
+    @classmethod
+    def setting_names(cls):
+        """The names of its settings."""
+        return [each.name for each in dataclasses.fields(cls) if "help" in each.metadata]
 
     @staticmethod
     def from_config(config):
@@ -130,9 +135,8 @@ class Objective:
         name = settings.pop("name")
         check_choice("objective", name, Objective.known)
         objective = Objective.known[name]
-        known = [each.name for each in dataclasses.fields(objective) if "help" in each.metadata]
         for setting in settings:
-            check_choice(f"setting of objective {name}", setting, known)
+            check_choice(f"setting of objective {name}", setting, objective.setting_names())
         return objective(**settings)
 
     @staticmethod

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sat_edge.errors import InputError, check_choice
-from sat_keras.encoders import Encoder
+from sat_edge.search import Search
 from sat_keras.files import atomic_output
 from sat_keras.vocabulary import Vocabulary
 
@@ -41,8 +41,7 @@ def save(captioner, directory, with_encoder, trained_on):
         "encoder_digest": None if with_encoder else captioner.encoder.digest(),
         "trained_on": trained_on,
     }
-    del config["vocabulary"], config["name"]
-    config["self_critical"] = False  # training further begins with captions, not with rewards
+    del config["vocabulary"], config["name"], config["dtype"]
     weights = captioner.decoder.get_weights()
     if with_encoder:
         weights += captioner.encoder.get_weights()
@@ -62,23 +61,31 @@ def _rounded(kernel):
 
 
 def trained_on(preset):
-    """The name of a preset's data set, `None` where it does not say."""
+    """The name of a preset's data set, `None` where it does not name it."""
+    return _read_config(_directory(preset)).get("trained_on")
+
+
+def default_search(preset):
+    """A preset's `Search`."""
     directory = _directory(preset)
     with _damage_named(directory):
-        return json.loads((directory / _CONFIG).read_text()).get("trained_on")
+        return Search(**_read_config(directory)["search"])
 
 
 def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
+    from sat_keras.encoders import Encoder
+
     directory = _directory(preset)
+    config = _read_config(directory)
     with _damage_named(directory):
-        config = json.loads((directory / _CONFIG).read_text())
         config.pop("trained_on", None)
         digest, encoder = config.pop("encoder_digest"), config.pop("encoder")
         with np.load(directory / _WEIGHTS) as file:
             weights = [file[name] for name in sorted(file)]
         encoder = Encoder(**encoder, weights=encoder_weights if digest else None)
         vocabulary = Vocabulary.load(directory / _VOCABULARY)
+        config["search"] = Search(**config["search"])
         captioner = captioner_class(encoder, vocabulary, **config)
         count = len(captioner.decoder.get_weights())
         captioner.decoder.set_weights(weights[:count])
@@ -89,6 +96,15 @@ def load(captioner_class, preset, encoder_weights):
             f"{directory}: was trained with other encoder weights than {encoder_weights}"
         )
     return captioner
+
+
+def _read_config(directory):
+    """The content of `config.json`."""
+    with _damage_named(directory):
+        config = json.loads((directory / _CONFIG).read_text())
+    if "search" not in config:
+        raise InputError(f"{directory}: a preset of sat_keras 0.1; save it again by this version")
+    return config
 
 
 def _directory(preset):

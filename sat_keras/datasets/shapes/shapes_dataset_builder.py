@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from sat_keras.datasets.shapes.scenes import IMAGE_SIZE, draw_scene
+from sat_keras.datasets.shapes.scenes import IMAGE_SIZE, SceneObject, draw_scene, named_objects
 
 SPLITS = {"train": 8000, "validation": 500, "test": 500}
 
@@ -9,8 +9,8 @@ SPLITS = {"train": 8000, "validation": 500, "test": 500}
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Pictures of one to three coloured shapes, drawn on the spot from a seed: no download.
 
-    Five captions a picture, and the box of each object, so that it can be measured whether
-    attention looks at what it names.
+    Each picture has five captions and the box of each object. So one can measure whether attention
+    looks at what it names.
     """
 
     VERSION = tfds.core.Version("2.0.0")
@@ -37,6 +37,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ),
             disable_shuffling=True,
         )
+
+    def named_boxes(self, words, record):
+        """See `sat_keras.datasets`."""
+        objects = [
+            SceneObject(each["size"], each["color"], each["shape"], each["bbox"])
+            for each in record["objects"]
+        ]
+        return [
+            None if i is None else [objects[i].box] if i >= 0 else []
+            for i in named_objects(words, objects)
+        ]
 
     def _split_generators(self, dl_manager):
         return {

@@ -1,0 +1,46 @@
+"""Captions photos."""
+
+from pathlib import Path
+
+from sat_edge.errors import InputError
+from sat_keras.cli.options import add_search, named
+from sat_keras.cli.output import DONE, fail
+from sat_keras.files import check_distinct_names
+from sat_keras.runs.paths import check_source
+
+
+def add_options(parser):
+    parser.add_argument("model", metavar="RUN|PRESET|FILE.tflite")
+    parser.add_argument("photos", nargs="+", metavar="PHOTO")
+    parser.add_argument("--attention", metavar="DIR", help="write an attention picture per photo")
+    add_search(parser)
+
+
+def check(options):
+    check_source(options.model)
+    if options.attention:
+        check_distinct_names(options.photos)
+    if not any(Path(photo).exists() for photo in options.photos):
+        raise InputError("\n".join(f"{photo}: no such file" for photo in options.photos))
+
+
+def run(options):
+    from sat_keras.runs.sources import captions_by
+
+    caption, _ = captions_by(options.model, **named(options, "search"))
+    rows, status = [], DONE
+    for photo in options.photos:
+        try:
+            found = caption([photo])[0]
+        except InputError as error:
+            status = fail(error)  # the other photos still get their captions
+            continue
+        row = {"photo": photo, "caption": found.text, "log_prob": round(found.log_prob, 4)}
+        if options.attention:
+            from sat_keras.visualize import save_attention
+
+            picture = Path(options.attention) / f"{Path(photo).name}.png"
+            save_attention(photo, found, picture)
+            row["attention"] = str(picture)
+        rows.append(row)
+    return {"captions": rows}, status

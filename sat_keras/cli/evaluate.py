@@ -1,0 +1,74 @@
+"""Captions a split and scores the captions."""
+
+from sat_keras.cli.options import (
+    add_dataset,
+    add_search,
+    add_split,
+    annotations,
+    file_path,
+    named,
+    records,
+)
+from sat_keras.cli.output import DONE
+from sat_keras.datasets import check_data_dir
+from sat_keras.runs.paths import check_source
+
+
+def add_options(parser):
+    parser.add_argument("model", metavar="RUN|PRESET|FILE.tflite")
+    add_dataset(parser)
+    add_split(parser)
+    parser.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE.json",
+        help="write scores, settings, versions and captions there",
+    )
+    parser.add_argument(
+        "--consensus",
+        nargs="*",
+        metavar="RUN|PRESET",
+        help="rank the captions that beam search finds, of it and of those named here, by how well "
+        "they agree with the captions of similar training photos; the default search is a beam of "
+        "20",
+    )
+    add_search(parser)
+
+
+def check(options):
+    for source in (options.model, *(options.consensus or ())):
+        check_source(source)
+    check_data_dir(options.dataset, options.data_dir)
+
+
+def run(options):
+    from sat_keras.evaluation import evaluate, save_results
+    from sat_keras.runs.sources import captions_by, captions_by_consensus, made_with
+
+    search = named(options, "search")
+    if options.consensus is None:
+        caption, search = captions_by(options.model, **search)
+        builder = records(options)
+        made = made_with(options.model)
+    else:
+        builder = records(options)
+        sources = [options.model, *options.consensus]
+        caption, search = captions_by_consensus(
+            sources, builder, annotations(options), options.split, **search
+        )
+        made = {**made_with(options.model), "consensus": {}}
+        made["consensus"] = {each: made_with(each) for each in options.consensus}
+    scores, captions = evaluate(caption, builder, options.split, options.limit)
+    settings = {
+        "model": options.model,
+        "dataset": options.dataset,
+        "data": builder.info.full_name,
+        "split": options.split,
+        "limit": options.limit,
+        **search,
+    }
+    if options.consensus is not None:
+        settings["consensus"] = options.consensus
+    if options.out:
+        save_results(options.out, scores, captions, {**settings, **made})
+    return {**settings, **scores}, DONE

@@ -1,0 +1,136 @@
+"""Options that several verbs share."""
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+from sat_keras.datasets import NAMES, SPLITS
+from sat_keras.fields import kind
+from sat_keras.objectives import Objective
+from sat_keras.runs.settings import PARTS
+
+
+def add_dataset(parser):
+    parser.add_argument("dataset", metavar="DATASET", help=", ".join(NAMES))
+    add_places(parser)
+
+
+def add_places(parser):
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's own files")
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        default=os.environ.get("SAT_KERAS_CACHE", str(Path.home() / ".cache" / "sat_keras")),
+        help="folder for records and annotations (default: %(default)s)",
+    )
+
+
+def add_split(parser):
+    parser.add_argument("--split", default="test", choices=SPLITS)
+    parser.add_argument("--limit", type=count, metavar="N", help="only the first N photos")
+
+
+def add_search(parser, of="the captioner's own"):
+    group = parser.add_argument_group("search", f"fields that are not named are {of}")
+    fields = {
+        "beam_width": (int, "K", "captions kept at each word; 1 is greedy"),
+        "length_penalty": (float, "X", "captions are ranked by log-probability / length^X"),
+        "no_repeat_ngram": (int, "N", "no N words in a row come twice; 0 is off"),
+    }
+    for name, (type_, metavar, text) in fields.items():
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"search.{name}",
+            type=type_,
+            metavar=metavar,
+            default=argparse.SUPPRESS,
+            help=text,
+        )
+
+
+def add_settings(parser, parts):
+    """One option for each setting of these parts of a run's settings; help and defaults are
+    theirs."""
+    for part in parts:
+        group = parser.add_argument_group(part)
+        if part == "objective":
+            _add_objective(group)
+            continue
+        for field in dataclasses.fields(PARTS[part]):
+            _add_field(group, part, field)
+
+
+def _add_objective(group):
+    group.add_argument(
+        "--objective",
+        dest="objective.name",
+        choices=tuple(Objective.known),
+        default=argparse.SUPPRESS,
+        help="what is trained for (default: what fits the attention)",
+    )
+    owners = {}
+    for name, objective in Objective.known.items():
+        for field in dataclasses.fields(objective):
+            if "help" in field.metadata:
+                owners.setdefault(field.name, (field, []))[1].append(name)
+    for field, names in owners.values():
+        _add_field(group, "objective", field, of=f"{', '.join(names)}: ")
+
+
+def _add_field(group, part, field, of=""):
+    metadata, type_ = field.metadata, kind(field)
+    option = f"--{(metadata['option'] or field.name).replace('_', '-')}"
+    default = "" if field.default is None else f" (default: {field.default})"
+    common = {
+        "dest": f"{part}.{field.name}",
+        "default": argparse.SUPPRESS,
+        "help": f"{of}{metadata['help']}{default}".replace("%", "%%"),
+    }
+    if type_ is bool:
+        group.add_argument(option, action=argparse.BooleanOptionalAction, **common)
+        return
+    if metadata["choices"]:
+        common["choices"] = metadata["choices"]
+    else:
+        common["metavar"] = {int: "N", float: "X", str: "NAME"}[type_]
+    group.add_argument(option, type=type_, **common)
+
+
+def named(options, part=None):
+    """The settings that the command line names: nested dicts, or one part's."""
+    nested = {}
+    for name, value in vars(options).items():
+        of, dot, setting = name.partition(".")
+        if dot:
+            nested.setdefault(of, {})[setting] = value
+    return nested if part is None else nested.get(part, {})
+
+
+def file_path(text):
+    """The type of an option that names a file to write."""
+    if Path(text).is_dir():  # said now, not after an hour
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    return text
+
+
+def count(text):
+    """The type of an option that is a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+# === What they stand for ===
+
+
+def records(options):
+    """The TFDS builder of the data set, with its records made."""
+    from sat_keras.datasets import build_records
+
+    return build_records(options.dataset, Path(options.cache) / "records", options.data_dir)
+
+
+def annotations(options):
+    """The folder of annotation caches."""
+    return Path(options.cache) / "annotations"

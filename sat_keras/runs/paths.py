@@ -1,0 +1,39 @@
+"""The files of a run folder, and checks of what a user names. No TensorFlow here.
+
+config.json               the settings
+vocabulary.txt
+captioner.keras           the best epoch's captioner, by CIDEr of validation's greedy captions
+checkpoint.keras          the last complete epoch with optimizer and random state, to resume
+log.csv                   one line an epoch
+tensorboard/
+recipe.json               of a run in phases, the settings of all of them; each phase but the last
+                          has a folder of its own in this one, by its name
+"""
+
+from pathlib import Path
+
+from sat_edge.errors import InputError
+from sat_keras import pretrained
+
+CONFIG, VOCABULARY, LOG, RECIPE = "config.json", "vocabulary.txt", "log.csv", "recipe.json"
+CAPTIONER, CHECKPOINT, HISTORY = "captioner.keras", "checkpoint.keras", "history.json"
+
+
+def check_source(source):
+    """Raises `InputError` for what is no `.tflite` file, preset or trained run."""
+    if Path(source).suffix == ".tflite":
+        if not Path(source).is_file():
+            raise InputError(f"{source}: no such file")
+    elif not pretrained.is_preset(source):
+        check_run(source)
+
+
+def check_run(run):
+    """Raises `InputError` for what is no run folder with a trained captioner."""
+    run = Path(run)
+    if not run.exists():
+        raise InputError(f"{run}: no such run, preset or .tflite file")
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{run}: not a run folder (no {CONFIG} in it)")
+    if not (run / CAPTIONER).is_file():
+        raise InputError(f"{run}: no trained captioner yet (no {CAPTIONER}); train it first")
