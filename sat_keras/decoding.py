@@ -131,17 +131,7 @@ def beam_search(step, state, batch_size, locations, max_length, search):
     def body(t, token, finished, length, state, tokens, alphas, log_prob, _):
         logits, state, alpha = step(tf.reshape(token, [-1]), state)  # (B K, V), (B K, L)
         vocabulary_size = logits.shape[-1]
-        words = bar(tf.nn.log_softmax(logits))  # (B K, V)
-        if 0 < search.no_repeat_ngram <= max_length:
-            seen = _would_repeat(
-                tf.reshape(tokens, [-1, max_length]), t, search.no_repeat_ngram, words
-            )
-            words = tf.where(seen, _IMPOSSIBLE, words)
-        words = tf.reshape(words, [batch_size, width, vocabulary_size])  # (B, K, V)
-        # A finished caption has one way on, which costs nothing.
-        padding = tf.one_hot(PAD, vocabulary_size, 0.0, _IMPOSSIBLE)  # (V,)
-        words = tf.where(finished[..., None], padding, words)
-
+        words = _word_scores(logits, tokens, t, finished, search)  # (B, K, V)
         candidates = log_prob[..., None] + words  # (B, K, V)
         length += tf.cast(tf.logical_not(finished), tf.float32)  # (B, K)
         scores = candidates / (length**length_penalty)[..., None]  # (B, K, V)
@@ -175,23 +165,29 @@ def beam_search(step, state, batch_size, locations, max_length, search):
     rows = [batch_size, width]
     # At first all K rows of a picture are the same caption: only one of them may go on.
     log_prob = tf.one_hot(tf.zeros([batch_size], tf.int32), width, 0.0, _IMPOSSIBLE)  # (B, K)
+    empty = (tf.zeros([*rows, max_length], tf.int32), tf.zeros([*rows, max_length, locations]))
+    first = (tf.constant(0), tf.fill(rows, START), tf.fill(rows, False), tf.zeros(rows), state)
     *_, tokens, alphas, log_prob, score = tf.while_loop(
-        some_can_win,
-        body,
-        (
-            tf.constant(0),
-            tf.fill(rows, START),
-            tf.fill(rows, False),
-            tf.zeros(rows),
-            state,
-            tf.zeros([*rows, max_length], tf.int32),
-            tf.zeros([*rows, max_length, locations]),
-            log_prob,
-            log_prob,
-        ),
-        maximum_iterations=max_length,
+        some_can_win, body, (*first, *empty, log_prob, log_prob), maximum_iterations=max_length
     )
     return tokens, alphas, log_prob, score
+
+
+def _word_scores(logits, tokens, t, finished, search):
+    """What each next word adds to the log-probability of each of K captions, `(B, K, V)`.
+
+    `logits` are `(B K, V)`, `tokens` `(B, K, T)`, of which t are said, `finished` `(B, K)`.
+    """
+    vocabulary_size, max_length = logits.shape[-1], tokens.shape[-1]
+    words = bar(tf.nn.log_softmax(logits))  # (B K, V)
+    if 0 < search.no_repeat_ngram <= max_length:
+        said = tf.reshape(tokens, [-1, max_length])  # (B K, T)
+        seen = _would_repeat(said, t, search.no_repeat_ngram, words)
+        words = tf.where(seen, _IMPOSSIBLE, words)
+    words = tf.reshape(words, [-1, search.beam_width, vocabulary_size])  # (B, K, V)
+    # A finished caption has one way on, which costs nothing.
+    padding = tf.one_hot(PAD, vocabulary_size, 0.0, _IMPOSSIBLE)  # (V,)
+    return tf.where(finished[..., None], padding, words)
 
 
 def mix_in_own_words(step, state, tokens, probability, seed):

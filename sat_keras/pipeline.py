@@ -56,32 +56,20 @@ def batches(
     """
     if augment and len(cache.row_shape) != 3:
         raise InputError("augment needs a cache of photos, not of annotations")
-    first_caption, tokens, lengths = _encode_captions(cache.records, vocabulary, max_length)
-    photo_of = np.repeat(np.arange(len(cache)), np.diff(first_caption))  # (N,)
+    captions = _Captions(cache.records, vocabulary, max_length)
     photos_per_batch = batch_size // captions_per_photo
-    rows = len(cache) if captions_per_photo > 1 else len(lengths)
+    rows = len(cache) if captions_per_photo > 1 else len(captions.lengths)
     epochs = itertools.count(first_epoch)
-    mirrored_id = np.arange(len(vocabulary), dtype="int32")
-    if {"left", "right"} <= set(vocabulary.words):
-        sides = [vocabulary.words.index("left"), vocabulary.words.index("right")]
-        mirrored_id[sides] = sides[::-1]
 
     def epoch_batches():
         """One epoch: for each batch, its captions `(N, C)` and the crops of its photos."""
         # Without shuffling all epochs draw the same captions, so that validation losses compare.
         rng = np.random.default_rng([seed, next(epochs) if shuffle else 0])
-        if captions_per_photo > 1:
-            drawn = [
-                np.resize(rng.permutation(np.arange(*span)), captions_per_photo)
-                for span in itertools.pairwise(first_caption)
-            ]
-            groups = np.stack(drawn)
-        else:
-            groups = np.arange(len(lengths))[:, None]
+        groups = captions.draw(rng, captions_per_photo)  # (rows, C)
         if shuffle:
             groups = rng.permutation(groups)
         if by_length:
-            groups = groups[np.argsort(lengths[groups].max(axis=1), kind="stable")]
+            groups = groups[np.argsort(captions.lengths[groups].max(axis=1), kind="stable")]
         starts = np.arange(0, rows, photos_per_batch)
         if shuffle:
             starts = rng.permutation(starts)
@@ -90,11 +78,8 @@ def batches(
             yield batch, _draw_boxes(rng, len(batch))
 
     def load(groups, boxes):
-        batch = tokens[groups, : lengths[groups].max()]  # (N, C, T + 1)
-        if augment:
-            mirrored = boxes[:, 3] < boxes[:, 1]  # (N,)
-            batch = np.where(mirrored[:, None, None], mirrored_id[batch], batch)
-        return cache.read(photo_of[groups[:, 0]]), batch
+        mirrored = boxes[:, 3] < boxes[:, 1] if augment else np.zeros(len(boxes), bool)  # (N,)
+        return cache.read(captions.photo_of[groups[:, 0]]), captions.tokens(groups, mirrored)
 
     def load_tensors(groups, boxes):
         x, batch = tf.numpy_function(load, [groups, boxes], [cache.dtype, tf.int32])
@@ -116,6 +101,45 @@ def batches(
     )
 
 
+class _Captions:
+    """The ids of all N captions of a split.
+
+    Attributes:
+        lengths: int array `(N,)`, ids of each caption, `<start>` and `<end>` among them.
+        photo_of: int array `(N,)`.
+    """
+
+    def __init__(self, records, vocabulary, max_length):
+        encoded, self._first = [], [0]  # where the captions of each photo begin, and N
+        for record in records:
+            encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
+            self._first.append(len(encoded))
+        self.lengths = np.array([len(ids) for ids in encoded])
+        self.photo_of = np.repeat(np.arange(len(records)), np.diff(self._first))
+        self._ids = np.full((len(encoded), max_length + 1), PAD, "int32")
+        for row, ids in enumerate(encoded):
+            self._ids[row, : len(ids)] = ids
+        self._mirrored_id = np.arange(len(vocabulary), dtype="int32")
+        if {"left", "right"} <= set(vocabulary.words):
+            sides = [vocabulary.words.index("left"), vocabulary.words.index("right")]
+            self._mirrored_id[sides] = sides[::-1]
+
+    def draw(self, rng, each):
+        """Numbers of captions `(rows, each)`: of every photo as many, drawn; with 1, all."""
+        if each == 1:
+            return np.arange(len(self.lengths))[:, None]
+        drawn = [
+            np.resize(rng.permutation(np.arange(*span)), each)
+            for span in itertools.pairwise(self._first)
+        ]
+        return np.stack(drawn)
+
+    def tokens(self, groups, mirrored):
+        """Ids `(N, C, T + 1)` of captions `(N, C)`; `mirrored` `(N,)` says of which photos."""
+        ids = self._ids[groups, : self.lengths[groups].max()]
+        return np.where(mirrored[:, None, None], self._mirrored_id[ids], ids)
+
+
 def _draw_boxes(rng, count):
     """Crops `(count, 4)`, (y1, x1, y2, x2), 0..1; with x2 < x1 the photo is mirrored."""
     sides = rng.uniform(_ZOOM, 1, (count, 2))
@@ -124,16 +148,3 @@ def _draw_boxes(rng, count):
     mirrored = rng.random(count) < 0.5
     boxes[mirrored] = boxes[mirrored][:, [0, 3, 2, 1]]
     return boxes.astype("float32")
-
-
-def _encode_captions(records, vocabulary, max_length):
-    """Of all N captions: the first of each photo (and N), ids `(N, max_length + 1)`, lengths."""
-    encoded, first_caption = [], [0]
-    for record in records:
-        encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
-        first_caption.append(len(encoded))
-    lengths = np.array([len(ids) for ids in encoded])  # (N,)
-    tokens = np.full((len(encoded), max_length + 1), PAD, "int32")
-    for row, ids in enumerate(encoded):
-        tokens[row, : len(ids)] = ids
-    return first_caption, tokens, lengths
