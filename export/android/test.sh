@@ -14,11 +14,17 @@ out=${OUT:-$here/build/jvm}
 json=/usr/share/java/json-android.jar
 
 sources=$(find "$here"/captioner/src "$here"/app/src "$here"/jvm -name '*.kt' | sort)
+gradle=$here/captioner/build.gradle.kts
 stubs=$(find "$here"/jvm/stubs -name '*.java' | sort)
-newest=$(ls -t $sources $stubs "$here/test.sh" | head -1)
+newest=$(ls -t $sources $stubs "$gradle" "$here/test.sh" | head -1)
 if [ ! "$out/main.jar" -nt "$newest" ]; then
-    rm -rf "$out" && mkdir -p "$out/stubs"
-    javac -nowarn --release 8 -d "$out/stubs" $stubs
+    rm -rf "$out" && mkdir -p "$out/stubs" "$out/generated/sat/edge"
+    # What Gradle generates of the buildConfigField.
+    litert=$(sed -n 's/^val litert = "\(.*\)"$/\1/p' "$gradle")
+    config=$out/generated/sat/edge/BuildConfig.java
+    echo "package sat.edge; public final class BuildConfig {" \
+        "public static final String LITERT = \"${litert:?no version in $gradle}\"; }" > "$config"
+    javac -nowarn --release 8 -d "$out/stubs" $stubs "$config"
     "${KOTLINC:-kotlinc}" -jvm-target 1.8 -include-runtime \
         -classpath "$out/stubs:$json" -d "$out/part.jar" $sources
     mv "$out/part.jar" "$out/main.jar"

@@ -2,11 +2,19 @@ plugins {
     id("com.android.library")
 }
 
+// The last line of LiteRT whose Interpreter has a GPU: LiteRT 2 has it in CompiledModel alone.
+val litert = "1.4.2"
+
 android {
     namespace = "sat.edge"
     compileSdk = 36
     defaultConfig {
         minSdk = 26
+        // Files that need a newer one are refused.
+        buildConfigField("String", "LITERT", "\"$litert\"")
+    }
+    buildFeatures {
+        buildConfig = true
     }
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17
@@ -15,8 +23,7 @@ android {
 }
 
 dependencies {
-    // The Interpreter's last line with a GPU: LiteRT 2 has the GPU in CompiledModel alone.
-    implementation("com.google.ai.edge.litert:litert:1.4.2")
-    implementation("com.google.ai.edge.litert:litert-gpu:1.4.2")
-    implementation("com.google.ai.edge.litert:litert-gpu-api:1.4.2")
+    implementation("com.google.ai.edge.litert:litert:$litert")
+    implementation("com.google.ai.edge.litert:litert-gpu:$litert")
+    implementation("com.google.ai.edge.litert:litert-gpu-api:$litert")
 }

@@ -60,26 +60,26 @@ object Answers {
             val attention = floatArrayOf(t.toFloat(), token.toFloat())
             Step(table.copyOfRange(row, row + words), t + 1, attention)
         }
-        val lengthPenalty = question.getDouble("length_penalty")
-        val found = beamSearch(
-            step,
-            0,
-            table.size / words / words,
-            question.getInt("width"),
-            lengthPenalty,
+        val search = Search(
+            question.getInt("beam_width"),
+            question.getDouble("length_penalty"),
             question.getInt("no_repeat_ngram"),
             question.getInt("n_best")
         )
+        val found = beamSearch(step, 0, table.size / words / words, search)
         answer.put("beams", JSONArray(found.map {
             JSONObject()
                 .put("tokens", JSONArray(it.tokens))
                 .put("log_prob", it.logProb)
-                .put("score", it.score(lengthPenalty))
+                .put("score", it.score(search.lengthPenalty))
                 .put("attention", JSONArray(it.attention.map(::numbers)))
         }))
     }
 
-    /** Of a file and photos, by the class that apps use. */
+    /**
+     * Of a file and photos, by the class that apps use. `call` names its function: "caption", or
+     * "beam_search"; fields of a search in the question replace the file's.
+     */
     private fun captions(question: JSONObject, answer: JSONObject) {
         val accelerator = Accelerator.valueOf(question.optString("accelerator", "CPU"))
         val path = question.getString("file")
@@ -90,6 +90,7 @@ object Answers {
         }
         captioner.use {
             answer.put("fallback", captioner.fallback ?: JSONObject.NULL)
+            answer.put("search", json(captioner.search))
             val photos = question.getJSONArray("photos")
             val found = JSONArray()
             for (i in 0 until photos.length()) {
@@ -109,19 +110,29 @@ object Answers {
         val config = Bitmap.Config.valueOf(photo.optString("config", "ARGB_8888"))
         val colors = colors(File(photo.getString("rgb")))
         val bitmap = Bitmap.createBitmap(colors, width, height, config)
-        val nBest = question.optInt("n_best", 0)
-        return when {
-            question.optBoolean("pixels") -> listOf(captioner.caption(captioner.pixels(bitmap)))
-            nBest == 0 -> listOf(captioner.caption(bitmap))
-            else -> captioner.beamSearch(
-                bitmap,
-                question.getInt("width"),
-                question.getDouble("length_penalty"),
-                question.getInt("no_repeat_ngram"),
-                nBest
+        val beamWidth = question.opt("beam_width") as Int?
+        val lengthPenalty = (question.opt("length_penalty") as Number?)?.toDouble()
+        val noRepeatNgram = question.opt("no_repeat_ngram") as Int?
+        val nBest = question.opt("n_best") as Int?
+        return when (val call = question.getString("call")) {
+            "caption" ->
+                listOf(captioner.caption(bitmap, beamWidth, lengthPenalty, noRepeatNgram))
+            "caption_pixels" -> listOf(
+                captioner.caption(
+                    captioner.pixels(bitmap), beamWidth, lengthPenalty, noRepeatNgram
+                )
             )
+            "beam_search" ->
+                captioner.beamSearch(bitmap, beamWidth, lengthPenalty, noRepeatNgram, nBest)
+            else -> throw IllegalArgumentException(call)
         }
     }
+
+    private fun json(search: Search) = JSONObject()
+        .put("beam_width", search.beamWidth)
+        .put("length_penalty", search.lengthPenalty)
+        .put("no_repeat_ngram", search.noRepeatNgram)
+        .put("n_best", search.nBest)
 
     private fun json(caption: Caption) = JSONObject()
         .put("text", caption.text)

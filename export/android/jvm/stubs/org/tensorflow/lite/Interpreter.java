@@ -75,6 +75,10 @@ public final class Interpreter implements AutoCloseable {
         return outputs.keySet().toArray(new String[0]);
     }
 
+    public String[] getSignatureInputs(String signature) {
+        return inputs.get(signature).keySet().toArray(new String[0]);
+    }
+
     public String[] getSignatureOutputs(String signature) {
         return outputs.get(signature).keySet().toArray(new String[0]);
     }

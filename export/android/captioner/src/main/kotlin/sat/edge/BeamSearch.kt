@@ -24,73 +24,51 @@ internal class Beam<State>(
  *
  * @param step from a token and a state to what comes after it.
  * @param state its first state.
- * @param maxLength the most tokens of a caption.
- * @param width beams that are kept; 1 is greedy.
- * @param lengthPenalty captions are ranked by log-probability / length^this.
- * @param noRepeatNgram no run of so many words comes twice in a caption; 0 is off.
- * @param nBest how many, at most [width].
+ * @param maxLength the most tokens of a caption, `<end>` counted.
+ * @return at most [Search.nBest].
  */
 internal fun <State> beamSearch(
     step: (Int, State) -> Step<State>,
     state: State,
     maxLength: Int,
-    width: Int = 3,
-    lengthPenalty: Double = 0.0,
-    noRepeatNgram: Int = 0,
-    nBest: Int = 1
+    search: Search
 ): List<Beam<State>> {
-    checkSearch(width, lengthPenalty, noRepeatNgram, nBest)
     var beams = listOf(Beam(state))
-    while (!settled(beams, maxLength, lengthPenalty, nBest)) {
+    while (!settled(beams, maxLength, search)) {
         beams = beams
-            .flatMap { if (it.finished) listOf(it) else grow(step, it, width, noRepeatNgram) }
-            .sortedByDescending { it.score(lengthPenalty) } // stable, as Python's
-            .take(width)
+            .flatMap { if (it.finished) listOf(it) else grow(step, it, search) }
+            .sortedByDescending { it.score(search.lengthPenalty) } // stable, as Python's
+            .take(search.beamWidth)
     }
-    return beams.take(nBest)
-}
-
-private fun checkSearch(width: Int, lengthPenalty: Double, noRepeatNgram: Int, nBest: Int) {
-    if (width < 1 || nBest !in 1..width) {
-        throw InputError("beam width $width, $nBest best: name 1 or more, and at most the width")
-    }
-    if (lengthPenalty < 0) throw InputError("length penalty $lengthPenalty: name 0 or more")
-    if (noRepeatNgram < 0) {
-        throw InputError("n-grams of $noRepeatNgram words: name 0 (off) or more")
-    }
+    return beams.take(search.nBest)
 }
 
 /** Whether no running beam can enter the n best any more. */
-private fun settled(
-    beams: List<Beam<*>>,
-    maxLength: Int,
-    lengthPenalty: Double,
-    nBest: Int
-): Boolean {
+private fun settled(beams: List<Beam<*>>, maxLength: Int, search: Search): Boolean {
     val running = beams.filter { !it.finished }
     if (running.isEmpty() || running[0].tokens.size == maxLength) return true
-    val longest = maxLength.toDouble().pow(lengthPenalty)
+    val longest = maxLength.toDouble().pow(search.lengthPenalty)
     val final = beams.count { beam ->
-        beam.finished && running.all { beam.score(lengthPenalty) > it.logProb / longest }
+        beam.finished &&
+            running.all { beam.score(search.lengthPenalty) > it.logProb / longest }
     }
-    return final >= nBest
+    return final >= search.nBest
 }
 
-/** The beam with each of its [width] most probable next words. */
+/** The beam with each of its most probable next words. */
 private fun <State> grow(
     step: (Int, State) -> Step<State>,
     beam: Beam<State>,
-    width: Int,
-    noRepeatNgram: Int
+    search: Search
 ): List<Beam<State>> {
     val next = step(beam.tokens.lastOrNull() ?: START, beam.state)
     val highest = next.logits.fold(Float.NEGATIVE_INFINITY) { most, each -> maxOf(most, each) }
     val logSum = ln(next.logits.sumExp(highest)).toFloat()
     val logP = FloatArray(next.logits.size) { next.logits[it] - highest - logSum } // (V)
-    for (word in listOf(PAD, START, UNKNOWN) + closing(beam.tokens, noRepeatNgram)) {
+    for (word in listOf(PAD, START, UNKNOWN) + closing(beam.tokens, search.noRepeatNgram)) {
         logP[word] = Float.NEGATIVE_INFINITY
     }
-    return highest(logP, width).map { word ->
+    return highest(logP, search.beamWidth).map { word ->
         Beam(
             next.state,
             beam.tokens + word,

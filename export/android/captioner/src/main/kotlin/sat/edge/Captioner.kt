@@ -29,9 +29,9 @@ enum class Accelerator { CPU, GPU }
  * @param name what an error calls the file.
  * @param threads of the CPU. Defaults to 1.
  * @param accelerator where it is to run. The GPU takes a file with `encode` and `step` alone, as
- *   `export_tflite(..., target="gpu")` writes it; where that does not come to run, or to the CPU's
- *   numbers, the CPU does the work and [fallback] says why. Defaults to the CPU.
- * @throws InputError if the file is no captioner.
+ *   `export_tflite(..., target="gpu")` writes it; where the GPU does not run it, or gives other
+ *   numbers than the CPU, the CPU captions and [fallback] says why. Defaults to the CPU.
+ * @throws InputError if the file is no captioner, or needs a newer LiteRT.
  */
 class Captioner(
     file: ByteBuffer,
@@ -51,26 +51,28 @@ class Captioner(
     /** Width of the photo as the model sees it, in pixels. */
     val imageWidth: Int get() = inside.imageWidth
 
+    /** The file's search: the default of [caption] and [beamSearch]. */
+    val search: Search get() = inside.search
+
     /** Why the GPU was asked for and is not used; null otherwise. */
     val fallback: String?
 
     init {
-        if ("int4" in inside.weights) {
-            // LiteRT 1.4 runs such a file, to wrong words.
-            throw InputError("$name: int4 weights need LiteRT 2.1; export it with int8")
+        if (LiteRtModel.isOlderThan(inside.leastLiteRt)) {
+            throw InputError(
+                "$name: needs LiteRT ${inside.leastLiteRt}, and this library is built with " +
+                    "${BuildConfig.LITERT}; export it with other weights, such as int8"
+            )
         }
         try {
             model = LiteRtModel(file, threads)
         } catch (error: IllegalArgumentException) {
             throw InputError("$name: damaged file; export it again", error)
         }
-        val words = if ("step" in model.signatures) model.size("step", "logits") else 0
-        if (words != vocabulary.size) {
+        val fault = fault()
+        if (fault != null) {
             model.close()
-            throw InputError(
-                "$name: ${vocabulary.size} words in its vocabulary, $words in its model; " +
-                    "export it again"
-            )
+            throw InputError("$name: $fault; export it again")
         }
         fallback = if (accelerator == Accelerator.GPU) moveToGpu(file, threads) else null
     }
@@ -82,31 +84,30 @@ class Captioner(
     override fun close() = model.close()
 
     /**
-     * The best caption of one photo, greedily or by beam search.
+     * The best caption of one photo. Each argument replaces one field of [search]. A greedy search
+     * runs the signature `caption` where the file has it; any other runs `encode` and `step`.
      *
      * @param photo of any size; where it is transparent it becomes white.
-     * @param beamWidth 1, the default, is greedy.
-     * @param lengthPenalty captions are ranked by log-probability / length^this. Defaults to 0.
-     * @param noRepeatNgram no run of so many words comes twice. Defaults to 0, off.
+     * @param beamWidth, lengthPenalty, noRepeatNgram see [Search]; `beamWidth = 1` is greedy.
+     *   They default to null: as in the file.
      * @throws InputError for a search that cannot be.
      */
     fun caption(
         photo: Bitmap,
-        beamWidth: Int = 1,
-        lengthPenalty: Double = 0.0,
-        noRepeatNgram: Int = 0
+        beamWidth: Int? = null,
+        lengthPenalty: Double? = null,
+        noRepeatNgram: Int? = null
     ): Caption = caption(pixels(photo), beamWidth, lengthPenalty, noRepeatNgram)
 
     /** The same of [pixels] that a camera gives: [imageHeight] x [imageWidth] x 3, RGB. */
     fun caption(
         pixels: ByteArray,
-        beamWidth: Int = 1,
-        lengthPenalty: Double = 0.0,
-        noRepeatNgram: Int = 0
+        beamWidth: Int? = null,
+        lengthPenalty: Double? = null,
+        noRepeatNgram: Int? = null
     ): Caption {
-        if (beamWidth != 1 || noRepeatNgram != 0 || "caption" !in model.signatures) {
-            return beamSearch(pixels, beamWidth, lengthPenalty, noRepeatNgram)[0]
-        }
+        val how = searchWith(beamWidth, lengthPenalty, noRepeatNgram, nBest = 1)
+        if (!how.isGreedy || "caption" !in model.signatures) return beamSearch(pixels, how)[0]
         val outputs = model.run("caption", mapOf("image" to image(pixels)))
         val tokens = outputs.getValue("tokens").ints() // (T)
         val attention = outputs.getValue("attention").floats() // (T, L)
@@ -119,38 +120,51 @@ class Captioner(
     }
 
     /**
-     * The n best captions of one photo, the best first, over the signatures `encode` and `step`.
+     * The n best captions of one photo, the best first. It runs `encode` and `step`.
      *
-     * @param photo, lengthPenalty, noRepeatNgram see [caption].
-     * @param beamWidth defaults to 3.
-     * @param nBest at most [beamWidth]. Defaults to 1.
+     * @param photo, beamWidth, lengthPenalty, noRepeatNgram see [caption].
+     * @param nBest see [Search]. Defaults to null: as in the file.
+     * @throws InputError for a search that cannot be.
      */
     fun beamSearch(
         photo: Bitmap,
-        beamWidth: Int = 3,
-        lengthPenalty: Double = 0.0,
-        noRepeatNgram: Int = 0,
-        nBest: Int = 1
+        beamWidth: Int? = null,
+        lengthPenalty: Double? = null,
+        noRepeatNgram: Int? = null,
+        nBest: Int? = null
     ): List<Caption> = beamSearch(pixels(photo), beamWidth, lengthPenalty, noRepeatNgram, nBest)
 
+    /** The same of [pixels], see [caption]. */
     fun beamSearch(
         pixels: ByteArray,
-        beamWidth: Int = 3,
-        lengthPenalty: Double = 0.0,
-        noRepeatNgram: Int = 0,
-        nBest: Int = 1
-    ): List<Caption> {
+        beamWidth: Int? = null,
+        lengthPenalty: Double? = null,
+        noRepeatNgram: Int? = null,
+        nBest: Int? = null
+    ): List<Caption> =
+        beamSearch(pixels, searchWith(beamWidth, lengthPenalty, noRepeatNgram, nBest))
+
+    private fun searchWith(
+        beamWidth: Int?,
+        lengthPenalty: Double?,
+        noRepeatNgram: Int?,
+        nBest: Int?
+    ) = Search(
+        beamWidth ?: search.beamWidth,
+        lengthPenalty ?: search.lengthPenalty,
+        noRepeatNgram ?: search.noRepeatNgram,
+        nBest ?: search.nBest
+    )
+
+    private fun beamSearch(pixels: ByteArray, how: Search): List<Caption> {
         val found = beamSearch(
             { token, state: Map<String, ByteBuffer> -> step(model, token, state) },
-            model.run("encode", mapOf("image" to image(pixels))),
+            firstState(model, pixels),
             inside.maxLength,
-            beamWidth,
-            lengthPenalty,
-            noRepeatNgram,
-            nBest
+            how
         )
         return found.map {
-            val score = it.score(lengthPenalty)
+            val score = it.score(how.lengthPenalty)
             Caption.fromDecoder(inside, it.tokens.toIntArray(), it.attention, it.logProb, score)
         }
     }
@@ -187,6 +201,26 @@ class Captioner(
         return image
     }
 
+    /** How the model and the file's settings contradict each other, or null. */
+    private fun fault(): String? {
+        val signatures = setOf("encode", "step") - model.signatures
+        if (signatures.isNotEmpty()) return "no signature ${signatures.joinToString()} in its model"
+        val state = inside.state
+        val fits = model.outputs("encode").containsAll(state.all) &&
+            model.outputs("step").containsAll(state.returned + "logits" + "attention") &&
+            model.inputs("step") == state.all.toSet() + "token"
+        if (!fits) return "its model has another state than its settings"
+        val words = model.size("step", "logits")
+        if (words == vocabulary.size) return null
+        return "${vocabulary.size} words in its vocabulary, $words in its model"
+    }
+
+    /** What a search begins with: of `encode`'s outputs those that are the state. */
+    private fun firstState(model: LiteRtModel, pixels: ByteArray): Map<String, ByteBuffer> {
+        val outputs = model.run("encode", mapOf("image" to image(pixels)))
+        return inside.state.all.associateWith { outputs.getValue(it) }
+    }
+
     private fun step(
         model: LiteRtModel,
         token: Int,
@@ -194,10 +228,10 @@ class Captioner(
     ): Step<Map<String, ByteBuffer>> {
         val input = LiteRtModel.numbers(1).putInt(0, token)
         val outputs = model.run("step", state + ("token" to input))
-        val moved = listOf("h", "c").associate { it to outputs.getValue(it) }
+        val returned = inside.state.returned.associateWith { outputs.getValue(it) }
         return Step(
             outputs.getValue("logits").floats(),
-            state + moved,
+            state + returned,
             outputs.getValue("attention").floats()
         )
     }
@@ -232,8 +266,7 @@ class Captioner(
     /** Of the first word of a picture that has every value and an edge everywhere. */
     private fun logits(model: LiteRtModel): List<Float> {
         val picture = ByteArray(imageHeight * imageWidth * 3) { (it * it % 251).toByte() }
-        return step(model, START, model.run("encode", mapOf("image" to image(picture))))
-            .logits.toList()
+        return step(model, START, firstState(model, picture)).logits.toList()
     }
 
     companion object {

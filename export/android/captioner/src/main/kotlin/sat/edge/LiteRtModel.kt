@@ -25,15 +25,21 @@ internal class LiteRtModel(
 
     val signatures: Set<String> = interpreter.signatureKeys.toSet()
 
+    /** Names of the tensors that go into a signature. */
+    fun inputs(signature: String): Set<String> =
+        interpreter.getSignatureInputs(signature).toSet()
+
+    /** Names of the tensors that come out of a signature. */
+    fun outputs(signature: String): Set<String> =
+        interpreter.getSignatureOutputs(signature).toSet()
+
     /** How many numbers an output has. */
     fun size(signature: String, output: String): Int =
         interpreter.getOutputTensorFromSignature(output, signature).numBytes() / BYTES
 
     /** Buffers in are of exactly a tensor's size; every output comes in a buffer of its own. */
     fun run(signature: String, inputs: Map<String, ByteBuffer>): Map<String, ByteBuffer> {
-        val outputs = interpreter.getSignatureOutputs(signature).associate { name ->
-            name to numbers(size(signature, name))
-        }
+        val outputs = outputs(signature).associate { it to numbers(size(signature, it)) }
         interpreter.runSignature(inputs, outputs, signature)
         // LiteRT leaves a buffer at its end. (Buffer's own `rewind`: ByteBuffer overrides it only
         // from Android 9 on.)
@@ -48,6 +54,21 @@ internal class LiteRtModel(
 
     companion object {
         private const val BYTES = 4 // of a float32 or an int32, the only types of a captioner
+
+        /**
+         * Whether the LiteRT that this library is built with is older than [version], such as
+         * "2.1". An older one may caption a file with wrong words, without an error.
+         */
+        fun isOlderThan(version: String): Boolean {
+            val (here, least) = listOf(BuildConfig.LITERT, version).map { each ->
+                each.split(".").map { it.toInt() }
+            }
+            for (i in 0 until maxOf(here.size, least.size)) {
+                val (one, other) = listOf(here, least).map { it.getOrElse(i) { 0 } }
+                if (one != other) return one < other
+            }
+            return false
+        }
 
         /**
          * The same on the GPU, in 32-bit floating point. It must be run on the thread that it was
