@@ -394,7 +394,7 @@ def test_transparent_and_hardware_bitmaps(ask, as_bitmap, tflite_file, photos):
     ("gpu", "reason"),
     [
         ("fine", None),
-        ("none", "LiteRT knows this GPU not to do"),
+        ("none", "LiteRT does not support this GPU"),
         ("refuses", "operator not supported"),
         ("wrong", "the GPU's numbers differ from the CPU's by "),
         ("nan", "the GPU's numbers differ from the CPU's by NaN"),
@@ -410,7 +410,7 @@ def test_the_gpu_or_the_cpu_and_why(ask, as_bitmap, gpu_file, photos, gpu, reaso
 def test_a_file_with_a_loop_stays_on_the_cpu(ask, as_bitmap, tflite_file, photos):
     question = captions(tflite_file, [as_bitmap(photos[0])])
     answer, = ask({**question, "accelerator": "GPU"}, gpu="fine")  # fmt: skip
-    assert "which no GPU takes" in answer["fallback"]
+    assert "which no GPU runs" in answer["fallback"]
     assert_same(answer["captions"][0][0], Captioner(tflite_file).caption(photos[0]))
 
 

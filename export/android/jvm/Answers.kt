@@ -10,7 +10,7 @@ import org.json.JSONObject
 
 /**
  * Answers what the Python tests ask: reads FOLDER/questions.json, a list of objects each with a
- * `kind`, and writes FOLDER/answers.json, one answer each. What is right, Python says.
+ * `kind`, and writes FOLDER/answers.json, one answer each. Python knows what is right.
  */
 object Answers {
     @JvmStatic

@@ -239,7 +239,7 @@ class Captioner(
     /** Returns why not, or null when [model] is on the GPU. */
     private fun moveToGpu(file: ByteBuffer, threads: Int): String? {
         if ("caption" in model.signatures) {
-            return "the file has the loop `caption`, which no GPU takes; " +
+            return "the file has the loop `caption`, which no GPU runs; " +
                 "export one with target=\"gpu\""
         }
         try {
@@ -256,14 +256,14 @@ class Captioner(
             } finally {
                 if (model !== gpu) gpu.close()
             }
-        } catch (error: Exception) { // of LiteRT: an operator or a driver that does not do
+        } catch (error: Exception) { // LiteRT's: an operator or a driver fails
             return error.message ?: error.toString()
         } catch (error: LinkageError) { // an app without litert-gpu, or without its library
             return error.toString()
         }
     }
 
-    /** Of the first word of a picture that has every value and an edge everywhere. */
+    /** The first word's logits, of a picture that has every value and edges everywhere. */
     private fun logits(model: LiteRtModel): List<Float> {
         val picture = ByteArray(imageHeight * imageWidth * 3) { (it * it % 251).toByte() }
         return step(model, START, firstState(model, picture)).logits.toList()

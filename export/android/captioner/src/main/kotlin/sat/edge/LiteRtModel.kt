@@ -71,14 +71,13 @@ internal class LiteRtModel(
         }
 
         /**
-         * The same on the GPU, in 32-bit floating point. It must be run on the thread that it was
-         * made on.
+         * The same on the GPU, in 32-bit floating point. Run it on the thread that made it.
          *
-         * @throws IllegalStateException if this device's GPU is known not to do.
+         * @throws IllegalStateException if LiteRT does not support this device's GPU.
          */
         fun onGpu(file: ByteBuffer, threads: Int): LiteRtModel {
             CompatibilityList().use {
-                check(it.isDelegateSupportedOnThisDevice) { "LiteRT knows this GPU not to do" }
+                check(it.isDelegateSupportedOnThisDevice) { "LiteRT does not support this GPU" }
             }
             val options = GpuDelegateFactory.Options().setPrecisionLossAllowed(false)
             val gpu = GpuDelegate(options)
