@@ -2,10 +2,13 @@
 
     python fixtures.py FOLDER
 
-Captions are of the packaged `flickr8k-soft` by `sat_edge`, pixels by Pillow. Photos are drawings of
-shapes; with SAT_KERAS_SHARED set, one real photo too.
+Captions with a file's own search are by Keras, those of other beam widths by `sat_edge`; pixels are
+by Pillow. The soft captioner is the packaged `flickr8k-soft`; those without attention have its
+encoder and random weights. Photos are drawings of shapes; with SAT_KERAS_SHARED set, one real photo
+too.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -15,12 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sat_edge import Captioner, open_photo, to_pixels
+from sat_edge import Captioner, InputError, Search, open_photo, to_pixels
 from sat_edge.beam_search import beam_search
+from sat_edge.settings import Settings, State
 from sat_keras.datasets.shapes.scenes import draw_scene
 
-LENGTH_PENALTY = 0.5
 WIDTHS = (1, 2, 3, 5)
+# The searches of the files without attention, by where the picture goes in. The slider of the page
+# has no 7 by itself.
+INJECTED = {
+    "first": Search(beam_width=3, length_penalty=0.5),
+    "every": Search(beam_width=7, length_penalty=0.5, no_repeat_ngram=2),
+    "only": Search(),
+}
 # (width, height) of a photo, (width, height) that it is stretched to.
 SIZES = [
     ((640, 480), (224, 224)),
@@ -35,37 +45,96 @@ SIZES = [
 def write_fixtures(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_models(folder / "models")
+    captioners = make_captioners()
+    write_models(folder / "models", captioners)
+    write_bad_models(folder / "models")
     write_photos(folder / "photos")
-    write_captions(folder)
+    write_captions(folder, captioners)
     write_resized(folder / "resized")
     write_searches(folder)
+    write_settings(folder)
 
 
-def write_models(folder):
-    from sat_export import export_tflite
+def make_captioners():
+    """Of each float32 file, by its name."""
     from sat_keras import Captioner
 
-    folder.mkdir(exist_ok=True)
-    captioner = Captioner.from_preset("flickr8k-soft")
-    export_tflite(captioner, folder / "dynamic.tflite", quantize="dynamic")
-    export_tflite(captioner, folder / "float32.tflite", quantize="none")
+    soft = Captioner.from_preset("flickr8k-soft")
+    captioners = {"float32.tflite": soft}
+    sizes = {"units": 16, "embedding_size": 12, "max_length": 12}
+    for inject, search in INJECTED.items():
+        captioner = Captioner(
+            soft.encoder, soft.vocabulary, attention="none", inject=inject, search=search, **sizes
+        )
+        rng = np.random.default_rng(0)
+        for weight in captioner.decoder.trainable_weights:
+            weight.assign(rng.normal(0, 0.7, weight.shape))
+        captioners[f"inject-{inject}.tflite"] = captioner
+    return captioners
 
-    model = (folder / "dynamic.tflite").read_bytes()
-    with zipfile.ZipFile(folder / "dynamic.tflite") as inside:
+
+def write_models(folder, captioners):
+    from sat_export import export_tflite
+
+    folder.mkdir(exist_ok=True)
+    for name, captioner in captioners.items():
+        export_tflite(captioner, folder / name)
+    export_tflite(captioners["float32.tflite"], folder / "dynamic.tflite", quantize="dynamic")
+    model, words, settings = take_apart(folder / "inject-every.tflite")
+    put_together(folder / "more-outputs.tflite", with_another_output(model), words, settings)
+
+
+def take_apart(path):
+    """A file's model, the lines of its vocabulary and its `captioner.json`, as a dict."""
+    with zipfile.ZipFile(path) as inside:
         start = min(each.header_offset for each in inside.infolist())
         words = inside.read("vocabulary.txt").decode().splitlines()
-        settings = inside.read("captioner.json")
+        settings = json.loads(inside.read("captioner.json"))
+    return path.read_bytes()[:start], words, settings
+
+
+def put_together(path, model, words, settings):
+    path.write_bytes(model)
+    with zipfile.ZipFile(path, "a") as inside:
+        inside.writestr("vocabulary.txt", "\n".join(words) + "\n")
+        inside.writestr("captioner.json", json.dumps(settings))
+
+
+def with_another_output(model):
+    """A model whose `encode` returns one tensor more, which is no state: an activation."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from sat_export.flatbuffer import pack, parse
+
+    parsed = parse(model)
+    signature = next(each for each in parsed.signatureDefs if each.signatureKey == b"encode")
+    graph = parsed.subgraphs[signature.subgraphIndex]
+    output = schema.TensorMapT()
+    output.name, output.tensorIndex = b"activation", graph.operators[0].outputs[0]
+    signature.outputs.append(output)
+    graph.outputs = [*graph.outputs, output.tensorIndex]
+    return pack(parsed)
+
+
+def write_bad_models(folder):
+    """Files that the page refuses, each for a reason of its own."""
+    model, words, settings = take_apart(folder / "dynamic.tflite")
     (folder / "text.tflite").write_text("no model at all\n" * 9)
-    (folder / "no-vocabulary.tflite").write_bytes(model[:start])
-    for name, length, inside_words in (
-        ("damaged.tflite", start // 2, words),
-        ("other-words.tflite", start, words[:-5]),
-    ):
-        (folder / name).write_bytes(model[:length])
-        with zipfile.ZipFile(folder / name, "a") as inside:
-            inside.writestr("vocabulary.txt", "\n".join(inside_words))
-            inside.writestr("captioner.json", settings)
+    (folder / "no-vocabulary.tflite").write_bytes(model)
+    put_together(folder / "damaged.tflite", model[: len(model) // 2], words, settings)
+    put_together(folder / "fewer-words.tflite", model, words[:-5], settings)
+    old = {name: value for name, value in settings.items() if name not in ("format", "search")}
+    put_together(folder / "version-0.1.tflite", model, words, old)
+    others = {
+        "format-2.tflite": {"format": 2},
+        "wrong-search.tflite": {"search": {**settings["search"], "beam_width": 0}},
+        "other-words.tflite": {"vocabulary_size": len(words) - 5},
+        "other-grid.tflite": {"grid": [1, 1], "regions": [[0, 0, 1, 1]]},
+        "other-state.tflite": {"state": {"returned": ["h", "c"], "kept": ["image"]}},
+    }
+    for name, fields in others.items():
+        changed = {**settings, **fields}
+        put_together(folder / name, model, words[: changed["vocabulary_size"]], changed)
 
 
 def write_photos(folder):
@@ -90,26 +159,34 @@ def drawing(seed):
     return Image.fromarray(draw_scene(seed)[0])
 
 
-def write_captions(folder):
-    """captions.json: of each model, photo and beam width, what `sat_edge` says."""
+def write_captions(folder, captioners):
+    """captions.json: of models and photos, the captions of some beam widths by `sat_edge`;
+    defaults.json: those of each file's own search, by Keras."""
+    photos = sorted((folder / "photos").iterdir())
     captions = []
-    for model in ("dynamic.tflite", "float32.tflite"):
+    for model, width in itertools.product(("dynamic.tflite", "float32.tflite"), WIDTHS):
         captioner = Captioner(folder / "models" / model)
-        for photo in sorted((folder / "photos").iterdir()):
-            for width in WIDTHS:
-                found = captioner.caption(photo, width, LENGTH_PENALTY)
-                captions.append(
-                    {
-                        "model": model,
-                        "photo": photo.name,
-                        "width": width,
-                        "text": found.text,
-                        "words": found.words,
-                        "log_prob": found.log_prob,
-                        "attention": found.attention.reshape(len(found.tokens), -1).tolist(),
-                    }
-                )
+        for photo in photos:
+            found = captioner.caption(photo, beam_width=width)
+            captions.append(describe(found, model, photo) | {"width": width})
     (folder / "captions.json").write_text(json.dumps(captions))
+    defaults = [
+        describe(found, model, photo)
+        for model, captioner in captioners.items()
+        for photo, found in zip(photos, captioner.caption(photos), strict=True)
+    ]
+    (folder / "defaults.json").write_text(json.dumps(defaults))
+
+
+def describe(caption, model, photo):
+    return {
+        "model": model,
+        "photo": photo.name,
+        "text": caption.text,
+        "words": caption.words,
+        "log_prob": caption.log_prob,
+        "attention": caption.attention.reshape(len(caption.tokens), -1).tolist(),
+    }
 
 
 def write_resized(folder):
@@ -129,31 +206,118 @@ def write_resized(folder):
 
 def write_searches(folder):
     """searches.json: beam search over chains of random logits."""
+    searches = [
+        Search(beam_width=width, length_penalty=penalty, no_repeat_ngram=n)
+        for width, penalty, n in itertools.product(WIDTHS, (0.0, 0.5, 1.0), (0, 1, 2, 3))
+    ]
     chains = []
     for seed in range(6):
         table = np.random.default_rng(seed).normal(0, 1.5, (8, 12, 12)).astype("float32")
         table[:, :, 2] += seed - 2  # from captions that never end to captions that end at once
+        if seed % 2:
+            table[1:] = table[0]  # the same at every word: it goes round in circles
         found = []
-        for width in WIDTHS:
-            for length_penalty in (0.0, 0.5, 1.0):
-                best = beam_search(
-                    lambda token, t, table=table: (table[t, token], t + 1, np.full(1, t)),
-                    0,
-                    len(table),
-                    width,
-                    length_penalty,
-                )[0]
-                found.append(
-                    {
-                        "width": width,
-                        "lengthPenalty": length_penalty,
-                        "tokens": best.tokens,
-                        "logProb": best.log_prob,
-                        "score": best.score(length_penalty),
-                    }
-                )
+        for search in searches:
+            best = beam_search(
+                lambda token, t, table=table: (table[t, token], t + 1, np.full(1, t)),
+                0,
+                len(table),
+                search,
+            )[0]
+            found.append(
+                {
+                    "search": search.as_dict(),
+                    "tokens": best.tokens,
+                    "logProb": best.log_prob,
+                    "score": best.score(search.length_penalty),
+                }
+            )
         chains.append({"table": table.tolist(), "found": found})
     (folder / "searches.json").write_text(json.dumps(chains))
+
+
+class Missing:
+    """In place of a field's value: the field is not there."""
+
+
+# Values of fields that `sat_edge` accepts or refuses, and the page should likewise. "INFINITY" is
+# written as a number too large for a float.
+VALUES = {
+    "format": [1, 2, 0, "1", None],
+    "resize": [Missing, "nearest", None],
+    "least_litert": [Missing, "1.4", "2.1", 2.1, "", "2.1.", "two", None],
+    "image_size": [
+        *(Missing, None, "32x64", [32], [32, 64, 3], [0, 64], [32, 4097], [32.5, 64], [True, 64]),
+        *([1, 4096], [224, 224]),
+    ],
+    "grid": [Missing, [0, 8], [4097, 1], [2, 4, 1], "2x4", None],
+    "regions": [
+        *(Missing, None, [], [[0, 0, 1, 1]] * 7, [[0, 0, 1, 1]] * 9, [[0, 0, 1]] * 8),
+        *([["0", 0, 1, 1]] * 8, [[None, 0, 1, 1]] * 8, [["INFINITY", 0, 1, 1]] * 8, ["0011"] * 8),
+        *([[0, 0, 1, 1]] * 8, [[-0.5, 0, 1.5, 1]] * 8),
+    ],
+    "max_length": [Missing, None, 0, 1, 1000, 1001, 7.5, "7", True],
+    "vocabulary_size": [Missing, 4, 5, 2**31, "16"],
+    "state": [
+        *(
+            Missing,
+            None,
+            [],
+            {},
+            {"returned": ["h"]},
+            {"kept": ["h"]},
+            {"returned": "h", "kept": []},
+        ),
+        *({"returned": ["h"], "kept": ["h"]}, {"returned": ["h", "h"], "kept": []}),
+        *({"returned": [1], "kept": []}, {"returned": [], "kept": [None]}),
+        *({"returned": ["a"], "kept": []}, {"returned": ["a", "b"], "kept": ["c"], "more": 1}),
+    ],
+    "search": [Missing, None, [3, 0.5, 0, 1], "greedy"],
+    "unknown": [1],
+}
+SEARCH_VALUES = {
+    "beam_width": [0, -1, 1.5, "3", None, True, 1, 9],
+    "length_penalty": [-0.1, "INFINITY", "0.5", None, 0, 2],
+    "no_repeat_ngram": [-1, 1.5, "2", None, 0, 4],
+    "n_best": [0, 4, 1.5, None, 3],
+}
+
+
+def write_settings(folder):
+    """settings.json: texts of `captioner.json` and whether `sat_edge` refuses them."""
+    settings = Settings(
+        target="cpu",
+        image_size=(32, 64),
+        grid=(2, 4),
+        regions=tuple((y / 2, x / 4, (y + 1) / 2, (x + 1) / 4) for y in (0, 1) for x in range(4)),
+        max_length=7,
+        vocabulary_size=16,
+        state=State(returned=("h", "c"), kept=("annotations", "projected")),
+        search=Search(beam_width=3, length_penalty=0.5, no_repeat_ngram=2),
+        captioner={},
+        encoder={},
+        quantization={"encoder": "none", "decoder": "none"},
+        least_litert="1.4",
+        compression=None,
+        trained_on=None,
+        sat_keras="0.2",
+    )
+    good = json.loads(settings.to_json())
+    changed = [(field, {field: value}) for field, values in VALUES.items() for value in values]
+    for field, values in SEARCH_VALUES.items():
+        changed += [("search", {"search": good["search"] | {field: value}}) for value in values]
+    cases = [{"field": None, "text": text} for text in ("", "{", "[]", "3", "null")]
+    for field, fields in changed:
+        content = {k: v for k, v in (good | fields).items() if v is not Missing}
+        text = json.dumps(content).replace('"INFINITY"', "1e999")
+        cases.append({"field": field, "text": text})
+    for case in cases:
+        try:
+            Settings.from_json(case["text"])
+            case["refused"] = False
+        except InputError:
+            case["refused"] = True
+    (folder / "settings.json").write_text(json.dumps({"good": good, "cases": cases}))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def npm(tmp_path_factory):
     return run
 
 
-def test_beam_search_resize_and_model_file(npm):
+def test_search_settings_resize_and_model_file(npm):
     npm("test")
 
 

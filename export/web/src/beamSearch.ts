@@ -2,6 +2,7 @@
  * Beam search over any step function; width 1 is greedy. What `sat_edge/beam_search.py` does, beam by
  * beam.
  */
+import type { Search } from './settings';
 
 export const [PAD, START, END, UNKNOWN] = [0, 1, 2, 3];
 
@@ -23,10 +24,7 @@ export type Step<State> = (
 
 export interface SearchOptions<State> {
   maxLength: number;
-  /** Beams that are kept at each word. */
-  width: number;
-  /** A caption's score is its `logProb / length ** lengthPenalty`. */
-  lengthPenalty: number;
+  search: Search;
   /** Told the best beam after each word. */
   onWord?: (best: Beam<State>) => Promise<void>;
 }
@@ -35,13 +33,14 @@ export interface SearchOptions<State> {
 export async function beamSearch<State>(
   step: Step<State>,
   state: State,
-  { maxLength, width, lengthPenalty, onWord }: SearchOptions<State>,
+  { maxLength, search, onWord }: SearchOptions<State>,
 ): Promise<Beam<State>> {
+  const { beam_width, length_penalty } = search;
   let beams: Beam<State>[] = [{ tokens: [], attention: [], logProb: 0, state }];
-  while (!settled(beams, maxLength, lengthPenalty)) {
+  while (!settled(beams, maxLength, length_penalty)) {
     const grown: Beam<State>[] = [];
-    for (const beam of beams) grown.push(...(finished(beam) ? [beam] : await grow(step, beam, width)));
-    beams = grown.sort((a, b) => score(b, lengthPenalty) - score(a, lengthPenalty)).slice(0, width);
+    for (const beam of beams) grown.push(...(finished(beam) ? [beam] : await grow(step, beam, search)));
+    beams = grown.sort((a, b) => score(b, length_penalty) - score(a, length_penalty)).slice(0, beam_width);
     await onWord?.(beams[0]);
   }
   return beams[0];
@@ -63,12 +62,17 @@ function settled(beams: Beam<unknown>[], maxLength: number, lengthPenalty: numbe
   return beams.some((beam) => finished(beam) && score(beam, lengthPenalty) > limit);
 }
 
-/** The beam with each of its `width` most probable next words. */
-async function grow<State>(step: Step<State>, beam: Beam<State>, width: number): Promise<Beam<State>[]> {
+/** The beam with each of its most probable next words, as many as beams are kept. */
+async function grow<State>(
+  step: Step<State>,
+  beam: Beam<State>,
+  { beam_width, no_repeat_ngram }: Search,
+): Promise<Beam<State>[]> {
   const { logits, state, attention } = await step(beam.tokens.at(-1) ?? START, beam.state);
   const highest = logits.reduce((a, b) => Math.max(a, b));
   const logSum = highest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0));
-  return mostProbable(logits, width).map((word) => ({
+  const barred = new Set([PAD, START, UNKNOWN, ...closing(beam.tokens, no_repeat_ngram)]);
+  return mostProbable(logits, beam_width, barred).map((word) => ({
     tokens: [...beam.tokens, word],
     attention: [...beam.attention, attention],
     logProb: beam.logProb + logits[word] - logSum,
@@ -76,11 +80,18 @@ async function grow<State>(step: Step<State>, beam: Beam<State>, width: number):
   }));
 }
 
-/** Ids of the `count` highest logits that are words or `<end>`, the highest first. */
-function mostProbable(logits: Float32Array, count: number): number[] {
+/** Words that would close a run of `n` words which `tokens` already holds; with an `n` of 0, none. */
+function closing(tokens: number[], n: number): number[] {
+  if (!n) return [];
+  const last = tokens.slice(tokens.length - n + 1); // n - 1 words
+  return tokens.filter((_, i) => i >= n - 1 && last.every((word, j) => tokens[i - n + 1 + j] === word));
+}
+
+/** Ids of the `count` highest logits that are not barred, the highest first. */
+function mostProbable(logits: Float32Array, count: number, barred: Set<number>): number[] {
   const words: number[] = [];
   for (let id = 0; id < logits.length; id++) {
-    if (id === PAD || id === START || id === UNKNOWN) continue;
+    if (barred.has(id)) continue;
     let place = words.length;
     while (place > 0 && logits[id] > logits[words[place - 1]]) place--;
     if (place < count) words.splice(place, 0, id);

@@ -11,6 +11,7 @@ import {
 import { END, beamSearch, type Beam } from './beamSearch';
 import { InputError } from './inputError';
 import type { ModelFile } from './modelFile';
+import type { Search } from './settings';
 
 export type Backend = 'webgpu' | 'wasm';
 
@@ -19,9 +20,6 @@ export async function bestBackend(): Promise<Backend> {
   const adapter = await navigator.gpu?.requestAdapter();
   return adapter && !adapter.info.isFallbackAdapter ? 'webgpu' : 'wasm';
 }
-
-/** What `sat_edge` calls `length_penalty`: 0.5 suits this project's captioners. */
-export const LENGTH_PENALTY = 0.5;
 
 export interface Caption {
   words: string[];
@@ -39,8 +37,8 @@ export interface Caption {
 }
 
 export interface CaptionOptions {
-  /** Beams that are kept at each word; 1 is greedy. */
-  width: number;
+  /** Fields that replace those of the file's own search. */
+  search?: Partial<Search>;
   /** Told the best caption so far after each word. */
   onWord?: (caption: Caption) => void;
   /** Ends the work with an `AbortError` before the next step. */
@@ -100,51 +98,72 @@ export class Captioner {
     this.compiled.delete();
   }
 
-  private async search(pixels: Uint8Array, { width, onWord, signal }: CaptionOptions): Promise<Caption> {
-    const { image_size, max_length } = this.model.settings;
+  private async search(pixels: Uint8Array, { search, onWord, signal }: CaptionOptions): Promise<Caption> {
+    const { vocabulary, settings } = this.model;
+    const { returned, kept } = settings.state;
     const { encode, step } = this.compiled.signatures;
-    const tensors: Tensor[] = []; // all of one caption, a few MB: deleted together at its end
     const times = { encodeTime: 0, decodeTime: 0 };
+    const made: Tensor[] = []; // a few MB: deleted together at the caption's end
 
-    const run = async (signature: SignatureRunner, inputs: Record<string, Tensor>) => {
-      tensors.push(...Object.values(inputs));
-      const outputs = await signature.run(inputs);
-      tensors.push(...Object.values(outputs));
-      return outputs;
+    const encodePhoto = async () => {
+      const started = performance.now();
+      const image = new Tensor(Float32Array.from(pixels), [1, ...settings.image_size, 3]);
+      made.push(image);
+      const outputs = await encode.run([image]);
+      made.push(...outputs);
+      const places = placesOf(encode);
+      const state = pick([...returned, ...kept], (name) => outputs[places(name)]);
+      await Object.values(state)[0]?.data(); // a GPU is done only once something is read back
+      times.encodeTime = performance.now() - started;
+      return state;
     };
-    const takeStep = async (token: number, { h, c }: State) => {
+    const takeStep = async (id: number, state: Tensors) => {
       signal?.throwIfAborted();
       const started = performance.now();
-      const next = await run(step, { token: new Tensor(Int32Array.of(token), [1]), h, c, annotations, projected });
-      const logits = (await next.logits.data()) as Float32Array; // (V)
-      const attention = (await next.attention.data()) as Float32Array; // (L)
+      const token = new Tensor(Int32Array.of(id), [1]);
+      made.push(token);
+      const outputs = await step.run({ token, ...state });
+      made.push(...Object.values(outputs));
+      const logits = (await outputs.logits.data()) as Float32Array; // (V)
+      const attention = (await outputs.attention.data()) as Float32Array; // (L)
       times.decodeTime += performance.now() - started;
-      return { logits, attention, state: { h: next.h, c: next.c } };
+      return { logits, attention, state: { ...state, ...pick(returned, (name) => outputs[name]) } };
     };
-    const tell = async (beam: Beam<State>) => {
-      onWord?.({ ...sentence(this.model.vocabulary, beam), ...times });
+    const tell = async (beam: Beam<Tensors>) => {
+      onWord?.({ ...sentence(vocabulary, beam), ...times });
       await pagePaints();
     };
 
-    const started = performance.now();
-    const image = new Tensor(Float32Array.from(pixels), [1, ...image_size, 3]);
-    const { annotations, projected, h, c } = await run(encode, { image });
-    await h.data(); // a GPU is done only once something is read back
-    times.encodeTime = performance.now() - started;
     try {
-      const options = { maxLength: max_length, width, lengthPenalty: LENGTH_PENALTY, onWord: tell };
-      const best = await beamSearch<State>(takeStep, { h, c }, options);
-      return { ...sentence(this.model.vocabulary, best), ...times };
+      const best = await beamSearch(takeStep, await encodePhoto(), {
+        maxLength: settings.max_length,
+        search: { ...settings.search, ...search },
+        onWord: tell,
+      });
+      return { ...sentence(vocabulary, best), ...times };
     } finally {
-      for (const tensor of new Set(tensors)) tensor.delete();
+      for (const tensor of made) tensor.delete();
     }
   }
 }
 
-/** The LSTM's. */
-interface State {
-  h: Tensor;
-  c: Tensor;
+/** By their names. */
+type Tensors = Record<string, Tensor>;
+
+function pick(names: string[], tensor: (name: string) => Tensor): Tensors {
+  return Object.fromEntries(names.map((name) => [name, tensor(name)]));
+}
+
+/**
+ * From the name of an output of `encode` to its place among them; -1 if there is none. Two outputs that
+ * are one tensor, such as the zeros of a first state, are listed twice by the name of one of them
+ * (LiteRT.js 2.5.3): the other name has this place too.
+ */
+function placesOf(encode: SignatureRunner): (name: string) => number {
+  const listed = encode.getOutputDetails().map(({ name }) => name);
+  const again = listed.filter((name, i) => listed.indexOf(name) < i);
+  const shared = new Set(again).size === 1 ? listed.indexOf(again[0]) : -1;
+  return (name) => (listed.includes(name) ? listed.indexOf(name) : shared);
 }
 
 /** A beam as a caption, joined as `sat_edge` joins: "n't" and "'s" are words of their own. */
@@ -178,20 +197,43 @@ async function compile(model: ModelFile, accelerator: Backend): Promise<Compiled
     throw new InputError(`${model.name} is damaged: export it again with “sat-keras export”.`, { cause: error });
   }
   try {
-    const { encode, step } = compiled.signatures;
-    const words = step?.getOutputDetails().find(({ name }) => name === 'logits')?.shape.at(-1);
-    if (!encode || words !== model.vocabulary.length) {
+    if (!fits(compiled, model)) {
       throw new InputError(
-        `${model.name} is no captioner, or its vocabulary is not its own: export it again with “sat-keras export”.`,
+        `${model.name} is no captioner, or another one’s vocabulary and settings are inside: ` +
+          'export it again with “sat-keras export”.',
       );
     }
+    const { caption, encode, step } = compiled.signatures;
     // `caption` has a loop, which stays on the CPU; what is used here has to be on the GPU.
-    if (accelerator === 'webgpu' && ![encode, step].every(runsOnGpu)) throw new Error('not on the GPU');
+    const onGpu = caption ? [encode, step].every(runsOnGpu) : compiled.isFullyAccelerated;
+    if (accelerator === 'webgpu' && !onGpu) throw new Error('not on the GPU');
     return compiled;
   } catch (error) {
     compiled.delete();
     throw error;
   }
+}
+
+/** Whether a model's signatures take and return what its vocabulary and settings say. */
+function fits({ signatures }: CompiledModel, { vocabulary, settings }: ModelFile): boolean {
+  const { encode, step } = signatures;
+  if (!encode || !step) return false;
+  const { returned, kept } = settings.state;
+  const state = [...returned, ...kept];
+  const places = placesOf(encode);
+  const next = lastSizes(step.getOutputDetails());
+  return (
+    next.get('logits') === vocabulary.length &&
+    next.get('attention') === settings.regions.length &&
+    state.every((name) => places(name) >= 0) &&
+    returned.every((name) => next.has(name)) &&
+    step.getInputDetails().every(({ name }) => name === 'token' || state.includes(name))
+  );
+}
+
+/** Of each tensor, by its name. */
+function lastSizes(details: ReturnType<SignatureRunner['getOutputDetails']>): Map<string, number | undefined> {
+  return new Map(details.map(({ name, shape }) => [name, shape.at(-1)]));
 }
 
 function runsOnGpu(signature: SignatureRunner): boolean {

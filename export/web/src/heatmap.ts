@@ -1,6 +1,4 @@
-import type { Settings } from './modelFile';
-
-type Regions = Settings['regions'];
+import type { Region } from './settings';
 
 /** Points along a side of the heat map; the browser draws it, smoothed, over the whole photo. */
 export const HEAT_SIZE = 96;
@@ -14,7 +12,7 @@ export const HEAT_SIZE = 96;
  * @param size points along a side
  * @returns `size * size` values, row by row, the largest 1
  */
-export function heatField(attention: ArrayLike<number>, regions: Regions, size = HEAT_SIZE): Float32Array {
+export function heatField(attention: ArrayLike<number>, regions: readonly Region[], size = HEAT_SIZE): Float32Array {
   const rows = regions.map(([ymin, , ymax]) => gaussian(ymin, ymax, size));
   const columns = regions.map(([, xmin, , xmax]) => gaussian(xmin, xmax, size));
   const field = new Float32Array(size * size);
@@ -63,13 +61,19 @@ export function paintHeat(canvas: HTMLCanvasElement, field: Float32Array): void 
   canvas.getContext('2d')!.putImageData(image, 0, 0);
 }
 
-/** Where on the photo the highest weight lies, in words: "upper left", "middle", "lower right". */
-export function placeInWords(attention: ArrayLike<number>, regions: Regions): string {
+/** Where on the photo a word looked: "looked most at the upper left", or at all of it alike. */
+export function lookInWords(attention: ArrayLike<number>, regions: readonly Region[]): string {
   let highest = 0;
-  for (let l = 1; l < attention.length; l++) if (attention[l] > attention[highest]) highest = l;
+  let lowest = 0;
+  for (let l = 1; l < attention.length; l++) {
+    if (attention[l] > attention[highest]) highest = l;
+    if (attention[l] < attention[lowest]) lowest = l;
+  }
+  // A captioner without attention gives every location the same weight.
+  if (attention.length > 1 && attention[highest] === attention[lowest]) return 'looked at the whole photo';
   const [ymin, xmin, ymax, xmax] = regions[highest];
   const third = (center: number, names: [string, string, string]) => names[Math.min(Math.floor(center * 3), 2)];
   const row = third((ymin + ymax) / 2, ['upper', '', 'lower']);
   const column = third((xmin + xmax) / 2, ['left', 'middle', 'right']);
-  return `${row} ${column}`.trim();
+  return `looked most at the ${`${row} ${column}`.trim()}`;
 }

@@ -1,6 +1,6 @@
 import { Camera } from './camera';
 import { Captioner, bestBackend, startRuntime, type Backend, type Caption } from './captioner';
-import { HEAT_SIZE, heatField, paintHeat, placeInWords } from './heatmap';
+import { HEAT_SIZE, heatField, lookInWords, paintHeat } from './heatmap';
 import { InputError } from './inputError';
 import { fetchModel, openModel, type ModelFile } from './modelFile';
 import { keepForOffline } from './offline';
@@ -14,6 +14,7 @@ const viewfinder = element<HTMLVideoElement>('viewfinder');
 const captionLine = element('caption');
 const strip = element('strip');
 const beamWidth = element<HTMLInputElement>('beam-width');
+const mostBeams = Number(beamWidth.max); // for a file whose own search keeps no more
 const stillness = matchMedia('(prefers-reduced-motion: reduce)');
 const asked = new URLSearchParams(location.search);
 
@@ -65,6 +66,7 @@ async function useModel(read: () => Promise<ModelFile>) {
     captioner?.delete();
     captioner = next;
     showEngine(note);
+    setBeamWidth(model.settings.search.beam_width);
   } catch (error) {
     element('engine').textContent = captioner ? before : 'No model yet';
     throw error;
@@ -133,14 +135,14 @@ async function captionPhoto() {
 async function makeCaption(signal: AbortSignal) {
   clearCaption();
   document.body.setAttribute('aria-busy', 'true');
-  const width = beamWidth.valueAsNumber;
+  const beam_width = beamWidth.valueAsNumber;
   const started = performance.now();
   const pixels = toPixels(photo!, captioner!.model.settings.image_size);
   const prepareTime = performance.now() - started;
   try {
     // With several beams the words may still change: they are shown at the end.
-    const onWord = width === 1 ? (caption: Caption) => showWords(caption) : undefined;
-    const caption = await captioner!.caption(pixels, { width, onWord, signal });
+    const onWord = beam_width === 1 ? (caption: Caption) => showWords(caption) : undefined;
+    const caption = await captioner!.caption(pixels, { search: { beam_width }, onWord, signal });
     showWords(caption);
     following.push(window.setTimeout(showAttention, nextWordAt + 1000 - performance.now(), -1));
     showTiming(caption, prepareTime);
@@ -241,8 +243,7 @@ function point(n: number) {
 }
 
 function placeOf({ attention }: Caption, n: number): string {
-  const { regions } = captioner!.model.settings;
-  return `looked most at the ${placeInWords(attention[n], regions)}`;
+  return lookInWords(attention[n], captioner!.model.settings.regions);
 }
 
 let field = new Float32Array(HEAT_SIZE ** 2);
@@ -317,9 +318,19 @@ document.addEventListener('drop', (event) => {
 });
 document.addEventListener('paste', (event) => attempt(() => useFile(event.clipboardData?.files[0])));
 
-beamWidth.addEventListener('input', () => {
+// === The slider, which a model sets to its own search ===
+
+function setBeamWidth(width: number) {
+  beamWidth.max = String(Math.max(mostBeams, width));
+  beamWidth.valueAsNumber = width;
+  showBeamWidth();
+}
+
+function showBeamWidth() {
   element('beam-output').textContent = beamWidth.value;
-});
+}
+
+beamWidth.addEventListener('input', showBeamWidth);
 beamWidth.addEventListener('change', () => {
   if (photo && captioner) attempt(captionPhoto);
 });

@@ -1,17 +1,7 @@
 import { unzipSync } from 'fflate';
 
 import { InputError } from './inputError';
-
-/** What of `captioner.json` this page needs. */
-export interface Settings {
-  /** [height, width] */
-  image_size: [number, number];
-  max_length: number;
-  /** [rows, columns] */
-  grid: [number, number];
-  /** Each location's part of the photo: [ymin, xmin, ymax, xmax], 0..1. */
-  regions: [number, number, number, number][];
-}
+import { readSettings, type Settings } from './settings';
 
 /** A `captioner.tflite`, with what lies inside it. */
 export interface ModelFile {
@@ -62,19 +52,37 @@ async function readBytes(response: Response, onBytes: (loaded: number, total: nu
   return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
 }
 
-/** Reads the vocabulary and the settings out of a model's bytes. */
+/**
+ * Reads the vocabulary and the settings out of a model's bytes.
+ *
+ * @throws InputError if it is no captioner's file, or its settings cannot be used here
+ */
 export function openModel(bytes: Uint8Array, name: string): ModelFile {
   if (new TextDecoder('latin1').decode(bytes.subarray(4, 8)) !== 'TFL3') {
     throw new InputError(`${name} is no model: choose a .tflite file that “sat-keras export” made.`);
   }
+  const texts = readInside(bytes);
+  if (!texts) throw new InputError(`${name} has no vocabulary inside: export it again with “sat-keras export”.`);
+  const settings = readSettings(texts.settings, name);
+  const vocabulary = texts.vocabulary.replace(/\n$/, '').split('\n'); // no other line break ends a word
+  if (vocabulary.length !== settings.vocabulary_size) {
+    const [words, wanted] = [vocabulary.length, settings.vocabulary_size];
+    throw new InputError(
+      `${name} has ${words} words in its vocabulary, ${wanted} in its settings: export it again with “sat-keras export”.`,
+    );
+  }
+  return { name, bytes, vocabulary, settings };
+}
+
+/** The texts in the zip at a model's end; undefined if there is none with both of them. */
+function readInside(bytes: Uint8Array): { vocabulary: string; settings: string } | undefined {
   try {
     const inside = unzipSync(appendedZip(bytes));
-    const vocabulary = new TextDecoder().decode(inside['vocabulary.txt']).trimEnd().split(/\r?\n/);
-    const settings = JSON.parse(new TextDecoder().decode(inside['captioner.json'])) as Settings;
-    if (vocabulary.length < 5) throw new Error('no words');
-    return { name, bytes, vocabulary, settings };
+    const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    const { 'vocabulary.txt': vocabulary, 'captioner.json': settings } = inside;
+    return vocabulary && settings && { vocabulary: utf8.decode(vocabulary), settings: utf8.decode(settings) };
   } catch {
-    throw new InputError(`${name} has no vocabulary inside: export it again with “sat-keras export”.`);
+    return undefined;
   }
 }
 

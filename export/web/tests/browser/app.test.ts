@@ -1,4 +1,4 @@
-/** The built page in a real Chromium, against what sat_edge says of the same photos and models. */
+/** The built page in a real Chromium, against what Keras and sat_edge say of the same photos and models. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 
@@ -13,16 +13,20 @@ import { fixture } from '../fixtures';
 interface Wanted {
   model: string;
   photo: string;
-  width: number;
   text: string;
   words: string[];
   attention: number[][];
 }
-const captions: Wanted[] = JSON.parse(readFileSync(fixture('captions.json'), 'utf8'));
+/** By Keras, with each file's own search. */
+const defaults: Wanted[] = JSON.parse(readFileSync(fixture('defaults.json'), 'utf8'));
+/** By sat_edge. */
+const captions: (Wanted & { width: number })[] = JSON.parse(readFileSync(fixture('captions.json'), 'utf8'));
 // float32: the same to the last word everywhere. With int8, rounding differs between x86 and WebAssembly, and
 // of two beams of like score another one may win.
 const MODEL = 'float32.tflite';
-const wanted = (photo: string, width = 1, model = MODEL) =>
+const wanted = (photo: string, model = MODEL) =>
+  defaults.find((each) => each.photo === photo && each.model === model)!;
+const wantedOfWidth = (photo: string, width: number, model = MODEL) =>
   captions.find((each) => each.photo === photo && each.width === width && each.model === model)!;
 
 const { regions } = openModel(new Uint8Array(readFileSync(fixture(`models/${MODEL}`))), MODEL).settings;
@@ -63,6 +67,7 @@ async function drop(path: string) {
   await page.dispatchEvent('#frame', 'drop', { dataTransfer: transfer });
 }
 
+const beamWidth = () => page.inputValue('#beam-width');
 const words = () => page.locator('.word').allTextContents();
 const notice = () => page.locator('#notice').textContent();
 
@@ -109,7 +114,7 @@ function correlation(a: number[], b: number[]): number {
 }
 
 describe('captions', () => {
-  test('what sat_edge says of every photo', async () => {
+  test('what Keras says of every photo, with the file’s search', async () => {
     await open();
     for (const photo of readdirSync(fixture('photos'))) {
       await drop(fixture(`photos/${photo}`));
@@ -122,19 +127,44 @@ describe('captions', () => {
 
   test('of int8 weights too', async () => {
     await open('backend=wasm&model=models/dynamic.tflite');
+    await page.fill('#beam-width', '1');
     await drop(fixture('photos/shapes-2.png'));
-    await waitForCaption(wanted('shapes-2.png', 1, 'dynamic.tflite'));
+    await waitForCaption(wantedOfWidth('shapes-2.png', 1, 'dynamic.tflite'));
+  });
+
+  test('of a captioner without attention, which looks at the whole photo', async () => {
+    await open('backend=wasm&model=models/inject-every.tflite');
+    for (const photo of ['shapes-2.png', 'turned.jpg']) {
+      await drop(fixture(`photos/${photo}`));
+      await waitForCaption(wanted(photo, 'inject-every.tflite'));
+    }
+    const [word] = wanted('turned.jpg', 'inject-every.tflite').words;
+    expect(await page.locator('.word').nth(0).getAttribute('aria-label')).toBe(`${word}: looked at the whole photo`);
   });
 
   test('the beam slider gives sat_edge’s beam captions', async () => {
     await open();
     await drop(fixture('photos/shapes-7.png'));
-    await waitForCaption(wanted('shapes-7.png', 1));
-    for (const width of [2, 3, 5, 1]) {
+    await waitForCaption(wanted('shapes-7.png'));
+    for (const width of [2, 5, 1, 3]) {
       await page.fill('#beam-width', String(width));
-      await waitForCaption(wanted('shapes-7.png', width));
+      await waitForCaption(wantedOfWidth('shapes-7.png', width));
     }
-    expect(new Set([1, 2, 3, 5].map((width) => wanted('shapes-7.png', width).text)).size).toBeGreaterThan(2);
+    expect(new Set([1, 2, 3, 5].map((width) => wantedOfWidth('shapes-7.png', width).text)).size).toBeGreaterThan(2);
+  });
+
+  test('the beam slider starts where each file’s search is, and reaches at least that far', async () => {
+    await open();
+    const slider = async () => [await beamWidth(), await page.textContent('#beam-output'), await page.getAttribute('#beam-width', 'max')];
+    expect(await slider()).toEqual(['3', '3', '5']);
+    for (const [model, expected] of [
+      ['inject-every.tflite', ['7', '7', '7']],
+      ['inject-only.tflite', ['1', '1', '5']],
+    ] as const) {
+      await page.setInputFiles('#model-file', fixture(`models/${model}`));
+      await expect.poll(() => page.textContent('#engine'), { timeout: 60_000 }).toContain(`${model}, `);
+      expect(await slider()).toEqual(expected);
+    }
   });
 
   test('a photo that comes while another is captioned takes its place', async () => {
@@ -142,7 +172,7 @@ describe('captions', () => {
     await page.fill('#beam-width', '5');
     await drop(fixture('photos/shapes-7.png'));
     await drop(fixture('photos/turned.jpg'));
-    await waitForCaption(wanted('turned.jpg', 5));
+    await waitForCaption(wantedOfWidth('turned.jpg', 5));
   });
 
   test('a model from a file', async () => {
@@ -243,8 +273,9 @@ test('by keyboard alone', async () => {
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement!).outlineWidth);
   expect(Number.parseFloat(outline)).toBeGreaterThanOrEqual(2);
   while ((await page.evaluate(() => document.activeElement!.id)) !== 'beam-width') await page.keyboard.press('Tab');
-  await page.keyboard.press('ArrowRight');
-  await waitForCaption(wanted('turned.jpg', 2));
+  await page.keyboard.press('ArrowLeft');
+  expect(await beamWidth()).toBe('2');
+  await waitForCaption(wantedOfWidth('turned.jpg', 2));
 });
 
 test('on a phone’s screen', async () => {
@@ -281,7 +312,13 @@ describe('bad input is named, and the app goes on', () => {
     ['models/text.tflite', 'text.tflite is no model'],
     ['models/no-vocabulary.tflite', 'no-vocabulary.tflite has no vocabulary inside'],
     ['models/damaged.tflite', 'damaged.tflite is damaged'],
-    ['models/other-words.tflite', 'its vocabulary is not its own'],
+    ['models/version-0.1.tflite', 'version-0.1.tflite was made by sat_keras 0.1: export it again'],
+    ['models/format-2.tflite', 'format-2.tflite has format 2, and this page reads format 1'],
+    ['models/wrong-search.tflite', 'wrong-search.tflite has a wrong search, {"beam_width":0,'],
+    ['models/fewer-words.tflite', 'words in its vocabulary'],
+    ['models/other-words.tflite', 'another one’s vocabulary and settings are inside'],
+    ['models/other-grid.tflite', 'another one’s vocabulary and settings are inside'],
+    ['models/other-state.tflite', 'another one’s vocabulary and settings are inside'],
     ['text.jpg', 'text.jpg is not a photo'],
   ])('%s', async (file, says) => {
     await open();
@@ -344,12 +381,13 @@ describe('WebGPU', () => {
         return device;
       };
     });
+    await page.fill('#beam-width', '1'); // words come one by one
     await drop(fixture('photos/shapes-2.png'));
     await expect.poll(() => page.textContent('#engine'), { timeout: 120_000 }).toContain('WebGPU was lost');
-    await waitForCaption(wanted('shapes-2.png'));
+    await waitForCaption(wantedOfWidth('shapes-2.png', 1));
     expect(await page.textContent('#engine')).toContain('on WASM');
     await drop(fixture('photos/turned.jpg'));
-    await waitForCaption(wanted('turned.jpg'));
+    await waitForCaption(wantedOfWidth('turned.jpg', 1));
   });
 
   test('none: said, and captions come from WASM', async () => {

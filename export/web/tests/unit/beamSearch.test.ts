@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 import { beamSearch, score } from '../../src/beamSearch';
+import type { Search } from '../../src/settings';
 import { fixture } from '../fixtures';
 
 interface Found {
-  width: number;
-  lengthPenalty: number;
+  search: Search;
   tokens: number[];
   logProb: number;
   score: number;
@@ -23,21 +23,26 @@ const walk = (table: number[][][]) => async (token: number, t: number) => ({
 
 describe('finds what sat_edge.beam_search finds', () => {
   const cases = chains.flatMap(({ table, found }, chain) => found.map((wanted) => ({ table, chain, ...wanted })));
-  test.each(cases)('chain $chain, width $width, length penalty $lengthPenalty', async ({ table, ...wanted }) => {
-    const { width, lengthPenalty } = wanted;
-    const best = await beamSearch(walk(table), 0, { maxLength: table.length, width, lengthPenalty });
+  const title =
+    'chain $chain, width $search.beam_width, penalty $search.length_penalty, n-gram $search.no_repeat_ngram';
+  test.each(cases)(title, async ({ table, search, ...wanted }) => {
+    const best = await beamSearch(walk(table), 0, { maxLength: table.length, search });
     expect(best.tokens).toEqual(wanted.tokens);
     expect(best.logProb).toBeCloseTo(wanted.logProb, 4);
-    expect(score(best, lengthPenalty)).toBeCloseTo(wanted.score, 4);
+    expect(score(best, search.length_penalty)).toBeCloseTo(wanted.score, 4);
     expect(best.attention.map(([t]) => t)).toEqual(wanted.tokens.map((_, t) => t));
   });
 });
 
-test('the cases differ by width and by length penalty', () => {
-  const tokens = (keep: (found: Found) => boolean) =>
-    JSON.stringify(chains.map(({ found }) => found.filter(keep).map((each) => each.tokens)));
-  expect(tokens((each) => each.width === 5)).not.toEqual(tokens((each) => each.width === 1));
-  expect(tokens((each) => each.lengthPenalty === 1)).not.toEqual(tokens((each) => each.lengthPenalty === 0));
+test('the cases differ by each field of the search', () => {
+  const tokens = (keep: (search: Search) => boolean) =>
+    JSON.stringify(chains.map(({ found }) => found.filter(({ search }) => keep(search)).map((each) => each.tokens)));
+  expect(tokens(({ beam_width }) => beam_width === 5)).not.toEqual(tokens(({ beam_width }) => beam_width === 1));
+  expect(tokens(({ length_penalty }) => length_penalty === 1)).not.toEqual(
+    tokens(({ length_penalty }) => length_penalty === 0),
+  );
+  const byNgram = [0, 1, 2, 3].map((n) => tokens(({ no_repeat_ngram }) => no_repeat_ngram === n));
+  expect(new Set(byNgram).size).toBe(4);
 });
 
 test('tells the best caption after each word', async () => {
@@ -45,8 +50,7 @@ test('tells the best caption after each word', async () => {
   const lengths: number[] = [];
   const best = await beamSearch(walk(table), 0, {
     maxLength: table.length,
-    width: 1,
-    lengthPenalty: 0,
+    search: { beam_width: 1, length_penalty: 0, no_repeat_ngram: 0 },
     onWord: async ({ tokens }) => void lengths.push(tokens.length),
   });
   expect(lengths).toEqual(best.tokens.map((_, n) => n + 1));

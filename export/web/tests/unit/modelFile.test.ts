@@ -8,23 +8,55 @@ import { fixture } from '../fixtures';
 
 const read = (name: string) => new Uint8Array(readFileSync(fixture(`models/${name}`)));
 
-test('vocabulary and settings of a file that Python made', () => {
-  const { vocabulary, settings } = openModel(read('dynamic.tflite'), 'dynamic.tflite');
-  expect(vocabulary.slice(0, 4)).toEqual(['<pad>', '<start>', '<end>', '<unk>']);
-  expect(vocabulary).toHaveLength((settings as unknown as { vocabulary_size: number }).vocabulary_size);
-  expect(settings.image_size).toEqual([224, 224]);
-  expect(settings.regions).toHaveLength(settings.grid[0] * settings.grid[1]);
-});
-
-test('a zip whose offsets count from its own start', () => {
-  const zip = zipSync({
-    'vocabulary.txt': strToU8('<pad>\n<start>\n<end>\n<unk>\ndog\n'),
-    'captioner.json': strToU8('{"grid": [1, 1]}'),
-  });
+/** A model of 100 bytes with a zip at its end. */
+function withZip(files: Record<string, string>): Uint8Array {
+  const zip = zipSync(Object.fromEntries(Object.entries(files).map(([name, text]) => [name, strToU8(text)])));
   const model = new Uint8Array(100 + zip.length);
   model.set(strToU8('TFL3'), 4);
   model.set(zip, 100);
+  return model;
+}
+const { good } = JSON.parse(readFileSync(fixture('settings.json'), 'utf8'));
+const settingsOf = (vocabulary_size: number) => JSON.stringify({ ...good, vocabulary_size });
+
+test('vocabulary and settings of a file that Python made', () => {
+  const { vocabulary, settings } = openModel(read('float32.tflite'), 'float32.tflite');
+  expect(vocabulary.slice(0, 4)).toEqual(['<pad>', '<start>', '<end>', '<unk>']);
+  expect(vocabulary).toHaveLength(settings.vocabulary_size);
+  expect(settings.image_size).toEqual([224, 224]);
+  expect(settings.regions).toHaveLength(49);
+});
+
+test('a zip whose offsets count from its own start', () => {
+  const model = withZip({
+    'vocabulary.txt': '<pad>\n<start>\n<end>\n<unk>\ndog\n',
+    'captioner.json': settingsOf(5),
+  });
   expect(openModel(model, 'm').vocabulary[4]).toBe('dog');
+});
+
+test('only a line feed ends a word', () => {
+  const words = ['<pad>', '<start>', '<end>', '<unk>', 'dog\r', 'a\u2028b', '\u00a0'];
+  const model = withZip({ 'vocabulary.txt': `${words.join('\n')}\n`, 'captioner.json': settingsOf(7) });
+  expect(openModel(model, 'm').vocabulary).toEqual(words);
+});
+
+test('a vocabulary that is not as long as the settings say', () => {
+  const model = withZip({ 'vocabulary.txt': 'a\nb\nc\n', 'captioner.json': settingsOf(16) });
+  expect(() => openModel(model, 'm.tflite')).toThrow(
+    'm.tflite has 3 words in its vocabulary, 16 in its settings: export it again with “sat-keras export”.',
+  );
+});
+
+test('bad settings are named with the file', () => {
+  const model = withZip({ 'vocabulary.txt': 'a\n', 'captioner.json': '{"format": 1}' });
+  expect(() => openModel(model, 'm.tflite')).toThrow(/^m\.tflite has no resize: /);
+});
+
+test.each(['vocabulary.txt', 'captioner.json'])('a zip without %s', (left) => {
+  const files: Record<string, string> = { 'vocabulary.txt': 'a\n', 'captioner.json': settingsOf(5) };
+  delete files[left];
+  expect(() => openModel(withZip(files), 'm.tflite')).toThrow('m.tflite has no vocabulary inside');
 });
 
 test.each([
