@@ -1,7 +1,7 @@
 // npm run conformance -- FOLDER
 //
-// Runs a conformance folder (see export/conformance) in Chromium, on WASM and on WebGPU by SwiftShader, and
-// writes FOLDER/results/{wasm,webgpu}/{float32,int8}/{tokens,attention}.bin for its check.py.
+// Captions a conformance folder (see export/conformance) in Chromium: every file on WASM, those for GPUs on WebGPU
+// by SwiftShader too. Writes FOLDER/results/{wasm,webgpu}/NAME/{tokens,attention}.bin for its check.py.
 import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -30,28 +30,25 @@ const server = await createServer({ plugins: [serveFolder], server: { port: 0 },
 await server.listen();
 const address = `${server.resolvedUrls.local[0]}conformance.html`;
 
-/** Of one file on one accelerator, in a fresh browser; what it wrote, or why there is nothing. */
-async function run(accelerator, precision, model) {
-  const browser = await launchChromium(accelerator === 'webgpu' ? swiftShader : []);
+/** One file on one backend, in a fresh browser. Whether it went well; what went wrong is printed. */
+async function run(backend, name, file) {
+  const browser = await launchChromium(backend === 'webgpu' ? swiftShader : []);
   try {
     const page = await browser.newPage();
     await page.goto(address);
     await page.waitForFunction('window.runConformance');
-    const results = await page.evaluate(
-      ([accelerator, url]) => window.runConformance(accelerator, url),
-      [accelerator, `conformance/${precision}/${model}`],
-    );
-    const out = join(folder, 'results', accelerator, precision);
+    const results = await page.evaluate((what) => window.runConformance(...what), [backend, name, file]);
+    const out = join(folder, 'results', backend, name);
     mkdirSync(out, { recursive: true });
-    for (const name of ['tokens', 'attention']) {
-      const file = join(out, `${name}.bin`);
-      writeFileSync(`${file}.part`, Buffer.from(results[name], 'base64'));
-      renameSync(`${file}.part`, file);
+    for (const kind of ['tokens', 'attention']) {
+      const path = join(out, `${kind}.bin`);
+      writeFileSync(`${path}.part`, Buffer.from(results[kind], 'base64'));
+      renameSync(`${path}.part`, path);
     }
-    console.log(`${accelerator} ${precision}: ${out}`);
+    console.log(`${backend} ${name}: ${out}`);
     return true;
   } catch (error) {
-    console.log(`${accelerator} ${precision}: ${error.message.split('\n')[0]}`);
+    console.log(`${backend} ${name}: ${error.message.split('\n')[0]}`);
     return false;
   } finally {
     await browser.close();
@@ -59,12 +56,9 @@ async function run(accelerator, precision, model) {
 }
 
 let complete = true;
-for (const precision of files) {
-  complete = (await run('wasm', precision, 'captioner.tflite')) && complete;
-  // Files of int8 weights do not compile on WebGPU (LiteRT.js 2.5.3): said, but no failure.
-  const gpu = existsSync(join(folder, precision, 'gpu.tflite')) ? 'gpu.tflite' : 'captioner.tflite';
-  const done = await run('webgpu', precision, gpu);
-  complete = (done || precision !== 'float32') && complete;
+for (const [name, { gpu }] of Object.entries(files)) {
+  complete = (await run('wasm', name, 'captioner.tflite')) && complete;
+  if (gpu) complete = (await run('webgpu', name, 'gpu.tflite')) && complete;
 }
 await server.close();
 process.exit(complete ? 0 : 1);
