@@ -1,7 +1,8 @@
 // npm run benchmark -- MODEL PHOTO
 //
-// Measures, in one run on this machine: the first caption after the page's load from localhost, a caption on WASM beside
-// Python's sat_edge (the same file and photo, one thread), and the bytes that a browser loads without the model.
+// Measures, in one run on this machine: the first caption after the page's load from localhost; a caption on WASM beside
+// Python's sat_edge (the same file and photo, one thread), greedy and with the file's beam width; and the bytes that a
+// browser loads without the model.
 // PYTHON names the interpreter with sat_edge, "python" if unset.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -22,7 +23,7 @@ if (!photo) {
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** Milliseconds of a caption by sat_edge: photo already in memory, resizing included, as the page counts it. */
-function timePython() {
+function timePython(width) {
   const code = `
 import sys, time
 from sat_edge import Captioner, open_photo
@@ -30,7 +31,7 @@ captioner, photo = Captioner(sys.argv[1]), open_photo(sys.argv[2])
 times = []
 for _ in range(${WARM_UP + CAPTIONS}):
     started = time.perf_counter()
-    captioner.caption(photo)
+    captioner.caption(photo, beam_width=${width})
     times.append(1e3 * (time.perf_counter() - started))
 print(sorted(times[${WARM_UP}:])[${CAPTIONS} // 2])`;
   const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
@@ -68,20 +69,32 @@ for (let i = 0; i < VISITS; i++) {
 }
 
 const { page } = await visit();
-const times = [];
-for (let i = 0; i < WARM_UP + CAPTIONS; i++) {
-  await page.evaluate(() => (document.querySelector('#spoken').textContent = ''));
-  await page.setInputFiles('#photo-file', photoFile);
-  await page.waitForFunction(() => document.querySelector('#spoken').textContent, undefined, { polling: 20 });
-  times.push(Number.parseFloat(await page.textContent('#total-time')));
+
+/** Milliseconds of a caption on WASM. */
+async function timePage(width) {
+  await page.fill('#beam-width', String(width));
+  const times = [];
+  for (let i = 0; i < WARM_UP + CAPTIONS; i++) {
+    await page.evaluate(() => (document.querySelector('#spoken').textContent = ''));
+    await page.setInputFiles('#photo-file', photoFile);
+    await page.waitForFunction(() => document.querySelector('#spoken').textContent, undefined, { polling: 20 });
+    times.push(Number.parseFloat(await page.textContent('#total-time')));
+  }
+  return median(times.slice(WARM_UP));
 }
+
+const own = Number(await page.inputValue('#beam-width'));
+const timed = [];
+for (const width of new Set([1, own])) timed.push({ width, wasm: await timePage(width) });
 await browser.close();
 await server.close();
 
-const wasm = median(times.slice(WARM_UP));
-const python = timePython();
 console.log(`first caption after load   ${median(visits.map(({ seconds }) => seconds)).toFixed(2)} s   (median of ${VISITS} first visits)`);
-console.log(`a caption on WASM          ${wasm.toFixed(1)} ms  (median of ${CAPTIONS}, resizing included)`);
-console.log(`a caption by sat_edge      ${python.toFixed(1)} ms  (the same)`);
-console.log(`WASM / sat_edge            ${(wasm / python).toFixed(2)}`);
+for (const { width, wasm } of timed) {
+  const python = timePython(width);
+  console.log(`beam width ${width}`);
+  console.log(`  a caption on WASM        ${wasm.toFixed(1)} ms  (median of ${CAPTIONS}, resizing included)`);
+  console.log(`  a caption by sat_edge    ${python.toFixed(1)} ms  (the same)`);
+  console.log(`  WASM / sat_edge          ${(wasm / python).toFixed(2)}`);
+}
 console.log(`page without the model     ${(median(visits.map(({ bytes }) => bytes)) / 1e6).toFixed(2)} MB, not compressed`);
