@@ -14,7 +14,7 @@ const viewfinder = element<HTMLVideoElement>('viewfinder');
 const captionLine = element('caption');
 const strip = element('strip');
 const beamWidth = element<HTMLInputElement>('beam-width');
-const mostBeams = Number(beamWidth.max); // for a file whose own search keeps no more
+const mostBeams = Number(beamWidth.max); // the slider reaches further only for a file that needs it
 const stillness = matchMedia('(prefers-reduced-motion: reduce)');
 const asked = new URLSearchParams(location.search);
 
@@ -318,8 +318,9 @@ document.addEventListener('drop', (event) => {
 });
 document.addEventListener('paste', (event) => attempt(() => useFile(event.clipboardData?.files[0])));
 
-// === The slider, which a model sets to its own search ===
+// === Beam width ===
 
+/** Sets the slider to a file's own beam width. */
 function setBeamWidth(width: number) {
   beamWidth.max = String(Math.max(mostBeams, width));
   beamWidth.valueAsNumber = width;

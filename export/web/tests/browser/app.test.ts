@@ -155,7 +155,11 @@ describe('captions', () => {
 
   test('the beam slider starts where each file’s search is, and reaches at least that far', async () => {
     await open();
-    const slider = async () => [await beamWidth(), await page.textContent('#beam-output'), await page.getAttribute('#beam-width', 'max')];
+    const slider = async () => [
+      await beamWidth(),
+      await page.textContent('#beam-output'),
+      await page.getAttribute('#beam-width', 'max'),
+    ];
     expect(await slider()).toEqual(['3', '3', '5']);
     for (const [model, expected] of [
       ['inject-every.tflite', ['7', '7', '7']],
