@@ -52,7 +52,7 @@ def compress(
         raise InputError(f"clusters is {clusters}: name 3 or more")
     options = {"sparsity": sparsity, "pattern": pattern, "clusters": clusters}
     training = {"epochs": epochs, "learning_rate": learning_rate}
-    result = distil(captioner, images, "compress", loss, **options, **training)
+    result = distil(captioner, images, train, loss, **options, **training)
     student = type(captioner).from_config(captioner.get_config())
     with np.load(io.BytesIO(result)) as file:
         student.set_weights([file[name] for name in sorted(file)])

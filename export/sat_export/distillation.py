@@ -2,9 +2,11 @@
 
 No captions are needed: photos are. TFMOT works on Keras 2 alone and turns a whole process to it, so
 this has a process of its own, whose `main` finds `captioner.keras`, `images.npy` and `task.json` in
-a folder and leaves a file `result` there.
+a folder and leaves a file `result` there. What the process does is a function that the caller
+names.
 """
 
+import importlib
 import json
 import subprocess
 import sys
@@ -22,17 +24,19 @@ _BATCH = 16
 
 
 def distil(captioner, images, task, loss, **options):
-    """Does one of `_tasks` in a process of its own; returns the bytes of its result.
+    """Runs a function in a process of its own, which has TFMOT.
 
     Args:
         captioner: `sat_keras.Captioner`, the teacher; it stays as it is.
         images: uint8 array `(N, H, W, 3)`, photos like those that will be captioned.
-        task: str, `"qat"` or `"compress"`.
+        task: function of a module, `(captioner, images, loss, **options)` to bytes.
         loss: str. `"annotations"`: the mean square of what annotations differ by, beside their own.
             `"words"`: that, and the Kullback-Leibler divergence of the decoder's words, mean over
             those of the captioner's own captions.
         **options: the task's own, and `epochs` and `learning_rate`, Adam's at first, which falls
             to zero along a cosine.
+    Returns:
+        What the function returned.
     Raises:
         InputError: if it failed.
     """
@@ -41,12 +45,15 @@ def distil(captioner, images, task, loss, **options):
         folder = Path(folder)
         captioner.save(folder / _CAPTIONER)
         np.save(folder / _IMAGES, images)
-        (folder / _TASK).write_text(json.dumps({"task": task, "loss": loss, **options}))
+        named = {"module": task.__module__, "function": task.__name__}
+        (folder / _TASK).write_text(json.dumps({**named, "options": {"loss": loss, **options}}))
         # Its progress is no result: standard output is for that.
         command = [sys.executable, "-c", f"from {__name__} import main; main({str(folder)!r})"]
         done = subprocess.run(command, stdout=sys.stderr, check=False)
         if done.returncode:
-            raise InputError(f"{task} of {captioner.encoder.backbone} failed (see above)")
+            raise InputError(
+                f"{captioner.encoder.backbone}: training it failed; the error is shown above"
+            )
         return (folder / _RESULT).read_bytes()
 
 
@@ -57,23 +64,21 @@ def main(folder):
     import tensorflow_model_optimization  # noqa: F401, I001
     import keras
 
-    from sat_export import compression, quantization_aware
     from sat_keras import Captioner
     from sat_keras.memory import keep_freed_memory
 
     keep_freed_memory()
-    options = json.loads((folder / _TASK).read_text())
-    tasks = {"qat": quantization_aware.train, "compress": compression.train}
+    task = json.loads((folder / _TASK).read_text())
+    function = getattr(importlib.import_module(task["module"]), task["function"])
     captioner = keras.saving.load_model(
         folder / _CAPTIONER, {"Captioner": Captioner}, compile=False
     )
     images = np.load(folder / _IMAGES, mmap_mode="r")
-    result = tasks[options.pop("task")](captioner, images, **options)
-    (folder / _RESULT).write_bytes(result)
+    (folder / _RESULT).write_bytes(function(captioner, images, **task["options"]))
 
 
 def count_steps(images, epochs):
-    """Of `fit`."""
+    """How many steps `fit` takes."""
     return epochs * (len(images) // _BATCH)
 
 

@@ -23,11 +23,13 @@ def train_encoder(captioner, images, loss="annotations", epochs=2, learning_rate
         bytes of a `.tflite` file: `image` `(1, H, W, 3)` to features `(1, rows, columns, D)`, both
         float32, all between in int8.
     Raises:
-        InputError: for an encoder that TFMOT cannot wrap.
+        InputError: for an encoder that TFMOT cannot wrap, or a captioner without attention.
     """
     if captioner.encoder.patches:
         raise InputError("qat trains encoders of a grid, not of patches: quantise by int8")
-    return distil(captioner, images, "qat", loss, epochs=epochs, learning_rate=learning_rate)
+    if captioner.attention == "none":  # `replace_encoder` finds its place by the annotations
+        raise InputError("qat trains encoders of captioners with attention: quantise by int8")
+    return distil(captioner, images, train, loss, epochs=epochs, learning_rate=learning_rate)
 
 
 def train(captioner, images, **options):
