@@ -43,6 +43,9 @@ class Captioner:
         if why_not:
             warnings.warn(f"{why_not}. Captioning on the CPU.", stacklevel=2)
         self.accelerator = "cpu" if why_not else accelerator
+        state = self.settings.state
+        self._check_outputs(path, "encode", (*state.returned, *state.kept))
+        self._check_outputs(path, "step", ("logits", "attention", *state.returned))
         words = self._runtime.output_shape("step", "logits")[-1]
         if words != len(self.vocabulary):
             raise InputError(
@@ -53,6 +56,13 @@ class Captioner:
         self.image_size = self.settings.image_size
         self.grid = self.settings.grid
         self.regions = np.array(self.settings.regions)  # (L, 4)
+
+    def _check_outputs(self, path, signature, names):
+        missing = set(names) - set(self._runtime.output_names(signature))
+        if missing:
+            raise InputError(
+                f"{path}: its `{signature}` does not return {min(missing)}; export it again"
+            )
 
     def caption(self, photo, **search):
         """The best caption of one photo.

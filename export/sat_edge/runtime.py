@@ -63,6 +63,11 @@ class CPURuntime:
     def run(self, signature, **inputs):
         return self._runners[signature](**inputs)
 
+    def output_names(self, signature):
+        """None where there is no such signature."""
+        runner = self._runners.get(signature)
+        return tuple(runner.get_output_details()) if runner else ()
+
     def output_shape(self, signature, name):
         return tuple(self._runners[signature].get_output_details()[name]["shape"])
 
@@ -113,6 +118,10 @@ class GPURuntime:
             shape = self.output_shape(signature, name)
             found[name] = buffer.read(int(np.prod(shape)), np.float32).reshape(shape)
         return found
+
+    def output_names(self, signature):
+        """None where there is no such signature."""
+        return tuple(self._details.get(signature, ()))
 
     def output_shape(self, signature, name):
         return tuple(self._details[signature][name]["shape"])

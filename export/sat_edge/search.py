@@ -1,5 +1,5 @@
 import dataclasses
-import math
+import sys
 from dataclasses import dataclass
 
 from sat_edge.errors import InputError
@@ -42,7 +42,8 @@ class Search:
                 f"n_best is {self.n_best}: name 1 to the beam_width, which is {self.beam_width}"
             )
         is_number = isinstance(self.length_penalty, int | float)
-        if not is_number or not math.isfinite(self.length_penalty) or self.length_penalty < 0:
+        # No `math.isfinite`: it raises OverflowError for whole numbers that no float can hold.
+        if not is_number or not 0 <= self.length_penalty <= sys.float_info.max:
             raise InputError(f"length_penalty is {self.length_penalty}: name 0 or more")
         if self.no_repeat_ngram < 0:
             raise InputError(

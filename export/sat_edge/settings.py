@@ -5,8 +5,8 @@ The exporter writes it by `Settings.to_json`, and a device reads it by `Settings
 
 import dataclasses
 import json
-import math
 import re
+import sys
 from dataclasses import dataclass
 
 from sat_edge.errors import InputError
@@ -116,8 +116,8 @@ class _Reader:
         self._content = content
 
     def _fail(self, name):
-        found = repr(self._content.get(name, "missing"))
-        raise InputError(f"captioner.json: {name} is {found[:60]}; export it again")
+        found = repr(self._content[name])[:60] if name in self._content else "missing"
+        raise InputError(f"captioner.json: {name} is {found}; export it again")
 
     def of_type(self, name, kind):
         if name not in self._content or not isinstance(self._content[name], kind):
@@ -182,5 +182,5 @@ def _is_list(value, length):
 
 def _is_region(value):
     return _is_list(value, 4) and all(
-        type(each) in (int, float) and math.isfinite(each) for each in value
+        type(each) in (int, float) and abs(each) <= sys.float_info.max for each in value
     )
