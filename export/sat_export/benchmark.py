@@ -17,12 +17,13 @@ from sat_edge.errors import InputError
 from sat_export.flatbuffer import drop_unused, origin, pack, parse
 
 THREADS = (1, 2)
+_GREEDY = {"beam_width": 1, "no_repeat_ngram": 0}
 # A process of its own, as a device starts it: seconds to the first caption, and its most memory.
 # Of that, getrusage knows the most of the process that started it as well; Linux's VmHWM does not.
 _COLD_START = """
 import json, sys, time
 from sat_edge import Captioner
-Captioner(sys.argv[1]).caption(sys.argv[2])
+Captioner(sys.argv[1]).caption(sys.argv[2], **json.loads(sys.argv[3]))
 ended = time.clock_gettime(time.CLOCK_MONOTONIC)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(json.dumps({"ended": ended, "peak_mb": int(status["VmHWM"].split()[0]) / 1024}))
@@ -40,10 +41,11 @@ def benchmark(path, photo, captioner=None, repeats=30):
         repeats: int. Every time is the median of so many; all take turns. Defaults to `30`.
     Returns:
         Dict: `bytes`; `zipped_bytes`, deflated; `encoder_bytes`, of the plain encoder's file;
-        `operators` of one caption's graph and of the plain encoder's; `tokens` of the caption;
-        `cold_start_s` from a process's start to its first caption, and its `peak_mb`; and of each
-        number of threads, in milliseconds, `encoder_ms` (the plain encoder), `encode_ms`,
-        `step_ms`, `caption_ms`, and `caption_to_encoder`; with `captioner`, `keras_ms` of a photo.
+        `operators` of one caption's graph and of the plain encoder's; `tokens` of the greedy
+        caption; `cold_start_s` from a process's start to its first greedy caption, and its
+        `peak_mb`; and of each number of threads, in milliseconds, `encoder_ms` (the plain encoder),
+        `encode_ms`, `step_ms`, `caption_ms` (greedy), `default_caption_ms` (by the file's own
+        search), and `caption_to_encoder`; with `captioner`, `keras_ms` of a greedy caption.
     Raises:
         InputError: if the file or the photo cannot be read.
     """
@@ -52,15 +54,16 @@ def benchmark(path, photo, captioner=None, repeats=30):
     encoder = plain_encoder(Path(path).read_bytes())
     functions, tokens = {}, 0
     for threads, edge in captioners.items():
-        state, tokens = edge.encode(pixels), len(edge.caption(pixels).tokens)
+        state, tokens = edge.first_state(pixels), len(edge.caption(pixels, **_GREEDY).tokens)
         functions |= {
             f"{threads}/encoder_ms": _runner(encoder, pixels, threads),
             f"{threads}/encode_ms": lambda edge=edge: edge.encode(pixels),
             f"{threads}/step_ms": lambda edge=edge, state=state: edge.step(START, **state),
-            f"{threads}/caption_ms": lambda edge=edge: edge.caption(pixels),
+            f"{threads}/caption_ms": lambda edge=edge: edge.caption(pixels, **_GREEDY),
+            f"{threads}/default_caption_ms": lambda edge=edge: edge.caption(pixels),
         }
     if captioner is not None:
-        functions["keras_ms"] = lambda: captioner.caption(pixels[None])
+        functions["keras_ms"] = lambda: captioner.caption(pixels[None], **_GREEDY)
     seconds = median_seconds(functions, repeats)
     result = {
         "bytes": Path(path).stat().st_size,
@@ -73,7 +76,7 @@ def benchmark(path, photo, captioner=None, repeats=30):
         "threads": {},
     }
     for threads in THREADS:
-        names = ("encoder_ms", "encode_ms", "step_ms", "caption_ms")
+        names = ("encoder_ms", "encode_ms", "step_ms", "caption_ms", "default_caption_ms")
         row = {name: 1000 * seconds[f"{threads}/{name}"] for name in names}
         row["caption_to_encoder"] = row["caption_ms"] / row["encoder_ms"]
         result["threads"][str(threads)] = row
@@ -136,7 +139,7 @@ def _cold_start(path, photo, repeats=3):
     seconds, peaks = [], []
     for _ in range(repeats):
         began = time.clock_gettime(time.CLOCK_MONOTONIC)
-        command = [sys.executable, "-c", _COLD_START, str(path), str(photo)]
+        command = [sys.executable, "-c", _COLD_START, str(path), str(photo), json.dumps(_GREEDY)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
         seconds.append(found["ended"] - began)

@@ -7,13 +7,14 @@ from sat_edge.settings import Settings, State
 VOCABULARY, CAPTIONER_JSON = "vocabulary.txt", "captioner.json"
 
 
-def settings_of(captioner, target, scheme, compression=None, trained_on=None):
+def settings_of(captioner, target, scheme, search=None, compression=None, trained_on=None):
     """The `Settings` that an exported captioner says of itself.
 
     Args:
         captioner: `sat_keras.Captioner`.
         target: str, `"cpu"`, `"gpu"` or `"server"`.
         scheme: `schemes.Scheme`.
+        search: `Search`, the default of what is exported. Defaults to `None`: the captioner's.
         compression: dict of options of `compression.compress`. Defaults to `None`.
         trained_on: str, the data set's name. Defaults to `None`: not known.
     """
@@ -28,7 +29,7 @@ def settings_of(captioner, target, scheme, compression=None, trained_on=None):
         max_length=captioner.max_length,
         vocabulary_size=len(captioner.vocabulary),
         state=State(decoder.state_names, decoder.memory_names) if has_steps else State(),
-        search=captioner.search,
+        search=search or captioner.search,
         captioner={name: getattr(captioner, name) for name in described},
         encoder=encoder.get_config(),
         quantization={"encoder": scheme.encoder, "decoder": scheme.decoder},

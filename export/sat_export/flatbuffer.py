@@ -1,5 +1,7 @@
 """A `.tflite` file's graphs, to be looked at and changed."""
 
+import copy
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -64,6 +66,26 @@ def drop_unused(parsed):
     for i, buffer in enumerate(parsed.buffers):
         if i not in used:
             buffer.data = None
+
+
+def separate_outputs(parsed):
+    """Gives each constant output of a signature a tensor of its own.
+
+    The converter makes one of equal ones, as of two zero states. LiteRT's compiled models, which
+    GPUs run, then know only one of their names.
+    """
+    for signature in parsed.signatureDefs:
+        graph, seen = parsed.subgraphs[signature.subgraphIndex], set()
+        graph.outputs = list(graph.outputs)
+        for output in signature.outputs:
+            tensor = graph.tensors[output.tensorIndex]
+            if output.tensorIndex in seen and parsed.buffers[tensor.buffer].data is not None:
+                twin = copy.copy(tensor)
+                twin.name = tensor.name + b":" + output.name
+                place = graph.outputs.index(output.tensorIndex)
+                graph.outputs[place] = output.tensorIndex = len(graph.tensors)
+                graph.tensors.append(twin)
+            seen.add(output.tensorIndex)
 
 
 def operators(parsed):

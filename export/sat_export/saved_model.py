@@ -4,14 +4,12 @@
     attention          images (B,) string             the same, tokens (B, T), attention (B, T, L)
     tensor             pixels (B, H, W, 3) float32    as attention
 
-A photo is decoded, turned upright, stretched to (H, W) and normalised in the graph, captions are
-found by beam search in it. A photo that cannot be read has an empty caption and `ok` false, and the
-others of its batch are captioned.
+A photo is decoded, turned upright, stretched to (H, W) and normalised in the graph, and captions
+are searched for in it, as `captioner.json` says. A photo that cannot be read has an empty caption
+and `ok` false, and the others of its batch are captioned.
 """
 
 import io
-import json
-from importlib.metadata import version
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,47 +18,43 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from sat_edge.caption import END, PAD
+from sat_export import schemes
+from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY, settings_of
 from sat_keras.files import atomic_output
 
 _WARM_UP = "tf_serving_warmup_requests"  # the server looks for this name
 _EXIF_BYTES = 65536  # where a photo's EXIF data are: a JPEG segment is no longer
 
 
-def export_saved_model(
-    captioner, path, beam_width=3, length_penalty=0.0, no_repeat_ngram=0, version_number=1
-):
+def export_saved_model(captioner, path, version_number=1, trained_on=None, **search):
     """Writes a folder that TensorFlow Serving takes as a model's base path.
 
     Beside the model, in `assets.extra`: requests that warm the server up before it takes others',
-    the vocabulary, and `captioner.json`.
+    the vocabulary, and `captioner.json`, see `docs/file-format.md`.
 
     Args:
         captioner: `sat_keras.Captioner`.
         path: the folder; the model is in it by its version's number.
-        beam_width, length_penalty, no_repeat_ngram: see `decoding.beam_search`. Default to `3`,
-            `0.0`, `0`.
         version_number: int. The server takes the highest. Defaults to `1`.
+        trained_on: str. The data set's name, for `captioner.json`. Defaults to `None`.
+        **search: fields of `Search` that replace the captioner's own. `n_best` is none of them: a
+            photo gets its best caption.
     Returns:
         The path of the version's folder.
     Raises:
         InputError: for a search that cannot be.
     """
-    module = ServingModule(captioner, beam_width, length_penalty, no_repeat_ngram)
-    settings = {
-        "image_size": captioner.encoder.image_size,
-        "grid": captioner.encoder.grid,
-        "beam_width": beam_width,
-        "length_penalty": length_penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-        "sat_keras": version("sat-keras"),
-    }
+    how = captioner.search.override(n_best=1, **search)
+    module = ServingModule(captioner, how)
+    scheme = schemes.choose("none")
+    settings = settings_of(captioner, "server", scheme, how, trained_on=trained_on)
     directory = Path(path) / str(version_number)
     with atomic_output(directory) as temporary:
         tf.saved_model.save(module, temporary, signatures=module.signatures())
         extra = temporary / "assets.extra"
         extra.mkdir()
-        (extra / "captioner.json").write_text(json.dumps(settings, indent=2) + "\n")
-        captioner.vocabulary.save(extra / "vocabulary.txt")
+        (extra / CAPTIONER_JSON).write_text(settings.to_json())
+        captioner.vocabulary.save(extra / VOCABULARY)
         _write_warm_up(extra / _WARM_UP, name=Path(path).name)
     return directory
 
@@ -86,11 +80,11 @@ def _write_warm_up(path, name):
 class ServingModule(tf.Module):
     """The signatures over a captioner; see this file's head."""
 
-    def __init__(self, captioner, beam_width, length_penalty, no_repeat_ngram):
+    def __init__(self, captioner, search):
         super().__init__()
         self._captioner = captioner
         self._variables = [variable.value for variable in captioner.decoder.variables]
-        self._search = (beam_width, length_penalty, no_repeat_ngram)
+        self._search = search
 
     def signatures(self):
         """Name to concrete function."""
@@ -124,7 +118,7 @@ class ServingModule(tf.Module):
         (annotations,) = self._encode(pixels)
         shape = self._captioner.encoder.output_shape
         annotations = tf.ensure_shape(annotations, shape)  # (B, L, D)
-        tokens, alphas, log_prob, _ = self._captioner.beam(annotations, *self._search)
+        tokens, alphas, log_prob, _ = self._captioner.beam(annotations, self._search)
         tokens, alphas, log_prob = tokens[:, 0], alphas[:, 0], log_prob[:, 0]  # the best
         tokens = tf.where(ok[:, None], tokens, PAD)  # (B, T)
         return {

@@ -28,7 +28,7 @@ class Scheme:
 
     Attributes:
         encoder, decoder: str, the scheme of each part.
-        needs_photos: bool. Whether activation ranges are observed on photos.
+        observes: bool. Whether activation ranges are observed on photos.
         learns: bool. Whether the encoder is trained, on photos.
         runs_on_gpu: bool. Whether LiteRT's GPU runtimes take such weights.
         least_litert: str, the oldest LiteRT that runs the file correctly. Older ones run int4
@@ -37,19 +37,24 @@ class Scheme:
 
     encoder: str
     decoder: str
-    needs_photos: bool = False
+    observes: bool = False
     learns: bool = False
     runs_on_gpu: bool = True
     least_litert: str = "1.4"
+
+    @property
+    def needs_photos(self):
+        """Whether it cannot be had without photos."""
+        return self.observes or self.learns
 
 
 SCHEMES = {
     "none": Scheme("none", "none"),
     "float16": Scheme("float16", "float16", runs_on_gpu=False),
     "dynamic": Scheme("dynamic", "dynamic"),
-    "int8": Scheme("int8", "dynamic", needs_photos=True),
+    "int8": Scheme("int8", "dynamic", observes=True),
     "qat": Scheme("qat", "dynamic", learns=True),
-    "int4": Scheme("int4", "int4", needs_photos=True, runs_on_gpu=False, least_litert="2.1"),
+    "int4": Scheme("int4", "int4", observes=True, runs_on_gpu=False, least_litert="2.1"),
 }
 # What the decoder can be quantised by on its own.
 DECODER_SCHEMES = tuple(name for name, scheme in SCHEMES.items() if name == scheme.decoder)
@@ -77,7 +82,7 @@ def choose(encoder, decoder=None):
     return Scheme(
         of_encoder.encoder,
         of_decoder.decoder,
-        needs_photos=of_encoder.needs_photos,
+        observes=of_encoder.observes,
         learns=of_encoder.learns,
         runs_on_gpu=of_encoder.runs_on_gpu and of_decoder.runs_on_gpu,
         least_litert=max(numbers, key=numbers.get).least_litert,

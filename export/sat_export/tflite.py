@@ -11,7 +11,7 @@ from sat_edge.photo import open_photo, to_pixels
 from sat_export import quantization, schemes
 from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY, settings_of
 from sat_export.compression import compress
-from sat_export.flatbuffer import operators, parse
+from sat_export.flatbuffer import operators, pack, parse, separate_outputs
 from sat_export.quantization_aware import train_encoder
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
@@ -37,6 +37,7 @@ def export_tflite(
     trained_on=None,
     compression=None,
     target="cpu",
+    search=None,
     **training,
 ):
     """Writes a captioner as one `.tflite` file with its vocabulary and settings inside.
@@ -54,6 +55,7 @@ def export_tflite(
             or both before. Defaults to `None`: neither.
         target: str. `"cpu"`, or `"gpu"`: `encode` and `step` alone, of operators that GPUs have.
             Defaults to `"cpu"`.
+        search: `Search`, the file's default. Defaults to `None`: the captioner's.
         **training: `loss`, `epochs`, `learning_rate` of the scheme `qat`, see
             `quantization_aware.train_encoder`.
     Returns:
@@ -66,7 +68,7 @@ def export_tflite(
     scheme = schemes.choose(quantize, quantize_decoder)
     schemes.check_target(scheme, target)
     images = None
-    if scheme.needs_photos or scheme.learns or compression:
+    if scheme.needs_photos or compression:
         most = _MOST if scheme.learns or compression else _MOST_RANGES
         images = _images(photos, captioner.encoder.image_size, most)
     if compression:
@@ -78,11 +80,11 @@ def export_tflite(
         model = quantization.quantize(model, "none", scheme.decoder, encoder_name)
         model = quantization.replace_encoder(model, learnt)
     else:
-        observed = images[:_MOST_RANGES] if scheme.needs_photos else None
+        observed = images[:_MOST_RANGES] if scheme.observes else None
         model = quantization.quantize(model, scheme.encoder, scheme.decoder, encoder_name, observed)
     if target == "gpu":
         _check_for_gpu(model)
-    settings = settings_of(captioner, target, scheme, compression, trained_on)
+    settings = settings_of(captioner, target, scheme, search, compression, trained_on)
     with atomic_output(path) as temporary:
         temporary.write_bytes(model)
         # A zip at the end of the file: TFLite's associated files; interpreters pass over it.
@@ -100,7 +102,9 @@ def _convert(captioner, signatures):
         converter = tf.lite.TFLiteConverter.from_saved_model(
             saved_model, signature_keys=list(signatures)
         )
-        return converter.convert()
+        parsed = parse(converter.convert())
+    separate_outputs(parsed)
+    return pack(parsed)
 
 
 def _check_for_gpu(model):
@@ -115,7 +119,10 @@ def _check_for_gpu(model):
 def _images(folder, size, most):
     """Photos of a folder as arrays `(H, W, 3)`; those that cannot be read are named."""
     if folder is None:
-        raise InputError("int8, int4, qat and compression need photos: name a folder of yours")
+        names = (name for name, each in schemes.SCHEMES.items() if each.needs_photos)
+        raise InputError(
+            f"{', '.join(names)} and compression need photos: name a folder of photos like yours"
+        )
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder of photos")
     images = []

@@ -1,8 +1,9 @@
 """Does an exported captioner say what the one it came from says, and what is in it?"""
 
-import json
 import zipfile
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from sat_edge import Captioner as EdgeCaptioner
 from sat_edge.caption import Caption
 from sat_edge.errors import InputError
 from sat_edge.photo import to_pixels
+from sat_edge.settings import Settings
+from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY
 from sat_export.flatbuffer import operators, parse, type_of
 from sat_keras.evaluation import photo_batches
 from sat_keras.metrics import caption_scores
@@ -23,7 +26,7 @@ CLOSE = 1e-3  # of attention, where the words are the same
 
 
 def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
-    """Captions real photos with both, and compares.
+    """Captions real photos with both, by the artefact's own search, and compares.
 
     Args:
         captioner: `sat_keras.Captioner`, the source.
@@ -41,13 +44,15 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         InputError: if the artefact cannot be read, or has another vocabulary.
     """
     path = Path(path)
-    found_by, words, search, exact = _load(path, captioner.encoder)
-    if words != captioner.vocabulary.words:
+    artefact = _load_saved_model(path) if path.is_dir() else _load_file(path)
+    if artefact.vocabulary != captioner.vocabulary.words:
         raise InputError(f"{path}: its vocabulary is not the captioner's; export it again")
+    # A caption is the best of its search, whatever `n_best` is.
+    search = {k: v for k, v in artefact.settings.search.as_dict().items() if k != "n_best"}
     found, wanted, references = [], [], []
     for photos, records in photo_batches(builder, split, limit):
         wanted += captioner.caption(photos, **search)
-        found += found_by(photos)
+        found += artefact.caption(photos)
         references += [record["captions"] for record in records]
 
     pairs = list(zip(found, wanted, strict=True))
@@ -66,7 +71,7 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
     }
     for name in (each for each in ("BLEU-4", "METEOR", "CIDEr") if each in scores):
         result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
-    why = _shortcomings(result, exact, source["CIDEr"], most_lost)
+    why = _shortcomings(result, artefact.is_exact, source["CIDEr"], most_lost)
     if path.is_file():
         result["contents"] = contents(path, captioner.encoder.name)
     return {"passed": not why, "why": "; ".join(why), **result}
@@ -84,32 +89,49 @@ def _shortcomings(result, exact, cider, most_lost):
     return why
 
 
-def _load(path, encoder):
-    """Of an artefact: images to `Caption`s, its words, its search, and whether it is float32."""
-    if not path.is_dir():
-        edge = EdgeCaptioner(path)
-        exact = set(edge.settings["quantization"].values()) == {"none"}
-        # Files of earlier versions say nothing of it.
-        exact = exact and not edge.settings.get("compression")
-        return lambda images: [edge.caption(each) for each in images], edge.vocabulary, {}, exact
+@dataclass(frozen=True)
+class _Artefact:
+    """An exported captioner: its words, its settings, and images to `Caption`s."""
+
+    vocabulary: list[str]
+    settings: Settings
+    caption: Callable
+
+    @property
+    def is_exact(self):
+        """Whether it is the source's arithmetic: float32, and nothing left out."""
+        quantization = set(self.settings.quantization.values())
+        return quantization == {"none"} and not self.settings.compression
+
+
+def _load_file(path):
+    edge = EdgeCaptioner(path)
+    return _Artefact(
+        edge.vocabulary, edge.settings, lambda images: [edge.caption(each) for each in images]
+    )
+
+
+def _load_saved_model(path):
+    extra = path / "assets.extra"
     try:
-        settings = json.loads((path / "assets.extra" / "captioner.json").read_text())
-        words = (path / "assets.extra" / "vocabulary.txt").read_text().splitlines()
+        settings = Settings.from_json((extra / CAPTIONER_JSON).read_bytes())
+        words = (extra / VOCABULARY).read_bytes().decode().removesuffix("\n").split("\n")
         served = tf.saved_model.load(path).signatures["tensor"]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not a captioner's SavedModel ({error})") from error
 
-    def captions(images):
-        pixels = np.stack([to_pixels(each, encoder.image_size) for each in images])
+    def caption(images):
+        pixels = np.stack([to_pixels(each, settings.image_size) for each in images])
         outputs = served(pixels=tf.constant(pixels, tf.float32))
         columns = (outputs[name].numpy() for name in ("tokens", "attention", "log_prob"))
         return [
-            Caption.from_decoder(words, *row, row[2], encoder.grid, encoder.regions)
+            Caption.from_decoder(words, *row, row[2], settings.grid, settings.regions)
             for row in zip(*columns, strict=True)
         ]
 
-    names = ("beam_width", "length_penalty", "no_repeat_ngram")
-    return captions, words, {name: settings[name] for name in names}, True
+    return _Artefact(words, settings, caption)
 
 
 def contents(path, encoder_name="encoder"):
