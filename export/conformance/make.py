@@ -1,94 +1,215 @@
 """Inputs and expected outputs that every runtime is checked against.
 
-    python export/conformance/make.py FOLDER --photos PHOTOS [--run RUN] [--count 50]
+    python export/conformance/make.py FOLDER --photos PHOTOS [--run RUN] [--inject RUN] [--count 50]
 
-Writes, N photos, (H, W) the captioner's image size, T its longest caption, L locations, V words:
+Writes, N photos, (H, W) the captioners' image size, T a file's longest caption, L its locations, V
+its words, S the steps that its search took over all photos:
 
-    conformance.json           count, image_size, max_length, locations, vocabulary_size, files
+    conformance.json           count, image_size, files: NAME to exact, gpu, max_length, locations
+                               and vocabulary_size
     images.bin                 uint8 (N, H, W, 3), already stretched
-    float32/captioner.tflite   with its three signatures
-    float32/gpu.tflite         `encode` and `step` alone
-    float32/tokens.bin         int32 (N, T), greedy, by Keras
-    float32/attention.bin      float32 (N, T, L), by Keras
-    float32/logits.bin         float32 (N, T, V), of `step` along these tokens, zeros behind `<end>`
-    int8/                      the same, quantised; expected is what Python's LiteRT says
+    NAME/captioner.tflite      with its three signatures; `captioner.json` inside has the search
+    NAME/gpu.tflite            `encode` and `step` alone, where `gpu` is true
+    NAME/tokens.bin            int32 (N, T), found by the file's search: by Keras where `exact` is
+                               true, else by Python's LiteRT of the same file
+    NAME/attention.bin         float32 (N, T, L), likewise
+    NAME/steps.bin             int32 (S, 3), every step of the search on the host, in order: photo,
+                               parent (the number of the step whose state it started from, counted
+                               within the photo; -1 for the first), token that went in
+    NAME/step_logits.bin       float32 (S, V), what `step` gave, by Python's LiteRT
+    NAME/step_attention.bin    float32 (S, L)
 
-A runtime writes `results/RUNTIME/{float32,int8}/{tokens,attention}.bin` in the same layouts;
-`check.py` compares them all.
+A runtime writes `results/RUNTIME/NAME/{tokens,attention}.bin` in the same layouts; `check.py`
+compares them all.
 """
 
 import argparse
 import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from run import decode
+from run import MODELS, as_arrays
 
 from sat_edge import Captioner as EdgeCaptioner
-from sat_edge import open_photo, to_pixels
-from sat_edge.caption import START
+from sat_edge import InputError, Search, open_photo, to_pixels
+from sat_edge.beam_search import beam_search
 from sat_export import export_tflite
+from sat_keras import Captioner
 from sat_keras.files import atomic_output
 from sat_keras.run import load_captioner
 
 PRESET = "flickr8k-soft"
-SCHEMES = {"float32": "none", "int8": "int8"}
+# Not the captioners' own: every folder checks beam search and greedy search.
+BEAM, GREEDY = Search(beam_width=3, length_penalty=0.5), Search()
+_INJECT_LENGTH = 8  # with random weights, `<end>` hardly ever comes
 
 
-def expected_of_keras(captioner, images):
-    """Greedy `tokens` `(N, T)` and `attention` `(N, T, L)`."""
-    tokens, attention, _ = captioner.greedy(images.astype("float32"))
-    return tokens.numpy(), attention.numpy()
+@dataclass(frozen=True)
+class File:
+    """One captioner file of the folder.
+
+    Attributes:
+        search: `Search`, its default.
+        quantize: str, see `export_tflite`. Defaults to `"none"`: float32, whose captions have to be
+            those of Keras.
+        has_attention: bool. `False`: the CNN-LSTM. Defaults to `True`.
+        gpu: bool. Whether there is one for GPUs too. Defaults to `True`.
+    """
+
+    search: Search
+    quantize: str = "none"
+    has_attention: bool = True
+    gpu: bool = True
 
 
-def logits_along(edge, images, tokens):
-    """`step`'s logits `(N, T, V)` where the words before are those of `tokens`."""
-    logits = np.zeros((*tokens.shape, len(edge.vocabulary)), "float32")
-    for i, image in enumerate(images):
-        state, previous = edge.encode(image), START
-        for t, token in enumerate(tokens[i][tokens[i] != 0]):
-            outputs = edge.step(previous, **state)
-            logits[i, t] = outputs["logits"][0]
-            state |= {"h": outputs["h"], "c": outputs["c"]}
-            previous = token
-    return logits
+FILES = {
+    "soft": File(BEAM),
+    # WebGPU compiles no int8 weights (LiteRT.js 2.5.3).
+    "soft-int8": File(BEAM, quantize="int8", gpu=False),
+    # Where the file has a `caption`, it runs; a GPU's has none.
+    "soft-greedy": File(GREEDY),
+    "inject": File(BEAM, has_attention=False),
+}
 
 
-def make(folder, captioner, photos):
+def untrained_inject(soft, images):
+    """A CNN-LSTM on another captioner's encoder, whose captions differ from photo to photo.
+
+    Its weights are drawn, the same each time. What the decoder is fed of a photo is centred and
+    scaled over `images`: mean annotations are much alike, and words would be too. Weights of the
+    recurrence are small enough, and logits far enough apart, that rounding turns no word.
+
+    Args:
+        soft: `sat_keras.Captioner`.
+        images: uint8 array `(N, H, W, 3)`.
+    """
+    captioner = Captioner(
+        soft.encoder,
+        soft.vocabulary,
+        attention="none",
+        units=soft.units,
+        embedding_size=soft.embedding_size,
+        max_length=_INJECT_LENGTH,
+    )
+    decoder, rng = captioner.decoder, np.random.default_rng(0)
+    for weight in decoder.trainable_weights:
+        rows = weight.shape[0] if len(weight.shape) > 1 else 1
+        weight.assign(rng.normal(0, rows**-0.5, weight.shape))
+    embeddings, words = decoder.embedding.embeddings, decoder.project_word.kernel
+    embeddings.assign(rng.normal(0, 1, embeddings.shape))
+    words.assign(10 * words)
+    project = decoder.project_image
+    x = captioner.annotations(images).mean(axis=1) @ project.kernel.numpy()  # (N, E)
+    project.kernel.assign(project.kernel / x.std(axis=0))
+    project.bias.assign(-x.mean(axis=0) / x.std(axis=0))
+    return captioner
+
+
+def record_steps(edge, images):
+    """Every step that the file's search takes on the host.
+
+    Args:
+        edge: `sat_edge.Captioner`.
+        images: uint8 array `(N, H, W, 3)`.
+    Returns:
+        Dict of arrays by their files' names; see this file's head.
+    """
+    steps, all_logits, all_attention = [], [], []
+
+    def search(photo, image):
+        first = len(steps)
+
+        def step(token, state):
+            parent, tensors = state
+            logits, tensors, attention = edge.decode_step(token, tensors)
+            steps.append((photo, parent, token))
+            all_logits.append(logits)
+            all_attention.append(attention)
+            return logits, (len(steps) - 1 - first, tensors), attention
+
+        beam_search(step, (-1, edge.first_state(image)), edge.settings.max_length, edge.search)
+
+    for photo, image in enumerate(images):
+        search(photo, image)
+    return {
+        "steps": np.array(steps, "<i4"),
+        "step_logits": np.array(all_logits, "<f4"),
+        "step_attention": np.array(all_attention, "<f4"),
+    }
+
+
+def make_file(part, file, captioner, images, photos):
+    """Writes one captioner file's sub-folder.
+
+    Args:
+        part: path, made here.
+        file: `File`.
+        captioner: `sat_keras.Captioner`.
+        images: uint8 array `(N, H, W, 3)`.
+        photos: path of a folder, which int8's ranges are observed on.
+    Returns:
+        Dict, what `conformance.json` says of it.
+    """
+    part.mkdir(parents=True, exist_ok=True)
+    options = {"quantize": file.quantize, "photos": photos, "search": file.search}
+    targets = ("cpu", "gpu") if file.gpu else ("cpu",)
+    for target in targets:
+        export_tflite(captioner, part / MODELS[target], target=target, **options)
+    edge = EdgeCaptioner(part / MODELS["cpu"])
+    is_exact = file.quantize == "none"
+    if is_exact:
+        search = {
+            "beam_width": file.search.beam_width,
+            "length_penalty": file.search.length_penalty,
+        }
+        captions = captioner.caption(images, **search)
+    else:
+        captions = [edge.caption(image) for image in images]
+    arrays = as_arrays(captions, captioner.max_length) | record_steps(edge, images)
+    for name, array in arrays.items():
+        array.tofile(part / f"{name}.bin")
+    return {
+        "exact": is_exact,
+        "gpu": file.gpu,
+        "max_length": captioner.max_length,
+        "locations": arrays["attention"].shape[2],
+        "vocabulary_size": len(captioner.vocabulary),
+    }
+
+
+def make(folder, soft, inject, photos):
     """Writes the folder.
 
     Args:
         folder: path, made here.
-        captioner: `sat_keras.Captioner`.
-        photos: list of paths, 16 or more; int8's ranges are found on their folder's.
+        soft: `sat_keras.Captioner` with attention.
+        inject: `sat_keras.Captioner` without; `None` for one with random weights on the encoder of
+            `soft`.
+        photos: list of paths, 16 or more; int8's ranges are observed on their folder's.
+    Raises:
+        InputError: if the captioners do not fit together, or a photo cannot be read.
     """
-    folder = Path(folder)
-    size = captioner.encoder.image_size
+    folder, size = Path(folder), soft.encoder.image_size
+    if soft.attention == "none":
+        raise InputError("--run: that captioner has no attention; name it by --inject")
+    if inject is not None and inject.attention != "none":
+        raise InputError("--inject: that captioner has attention; name it by --run")
+    if inject is not None and inject.encoder.image_size != size:
+        raise InputError(
+            f"--inject: its photos are of {inject.encoder.image_size}, those of --run of {size}: "
+            "name two of the same size"
+        )
     images = np.stack([to_pixels(open_photo(each), size) for each in photos])  # (N, H, W, 3)
-    for name, scheme in SCHEMES.items():
-        part = folder / name
-        part.mkdir(parents=True, exist_ok=True)
-        options = {"quantize": scheme, "photos": Path(photos[0]).parent}
-        export_tflite(captioner, part / "captioner.tflite", **options)
-        if name == "float32":
-            export_tflite(captioner, part / "gpu.tflite", target="gpu", **options)
-        edge = EdgeCaptioner(part / "captioner.tflite")
-        if name == "float32":
-            tokens, attention = expected_of_keras(captioner, images)
-        else:
-            tokens, attention = decode(edge, images)
-        logits = logits_along(edge, images, tokens)
-        for file, array in {"tokens": tokens, "attention": attention, "logits": logits}.items():
-            array.tofile(part / f"{file}.bin")
+    inject = inject or untrained_inject(soft, images)
+    facts = {"count": len(images), "image_size": size, "files": {}}
+    for name, file in FILES.items():
+        captioner = soft if file.has_attention else inject
+        part, source = folder / name, Path(photos[0]).parent
+        facts["files"][name] = make_file(part, file, captioner, images, source)
+        print(f"{name}: {len(images)} photos", flush=True)
     images.tofile(folder / "images.bin")
-    facts = {
-        "count": len(images),
-        "image_size": size,
-        "max_length": tokens.shape[1],
-        "locations": attention.shape[2],
-        "vocabulary_size": logits.shape[2],
-        "files": list(SCHEMES),
-    }
     with atomic_output(folder / "conformance.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
@@ -96,13 +217,26 @@ def make(folder, captioner, photos):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of photos")
-    parser.add_argument("--run", default=PRESET, help=f"or a preset (default: {PRESET})")
+    parser.add_argument("--photos", required=True, type=Path, help="a folder of 16 photos or more")
+    parser.add_argument(
+        "--run", default=PRESET, help=f"with attention, or a preset (default: {PRESET})"
+    )
+    parser.add_argument(
+        "--inject", metavar="RUN", help="a CNN-LSTM, or a preset (default: one of random weights)"
+    )
     parser.add_argument("--count", type=int, default=50, help="photos (default: 50)")
     options = parser.parse_args()
-    photos = sorted(each for each in options.photos.iterdir() if each.is_file())[: options.count]
-    make(options.folder, load_captioner(options.run), photos)
+    try:
+        photos = sorted(each for each in options.photos.glob("*") if each.is_file())
+        if not photos:
+            raise InputError(f"{options.photos}: no folder of photos")
+        inject = load_captioner(options.inject) if options.inject else None
+        make(options.folder, load_captioner(options.run), inject, photos[: options.count])
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

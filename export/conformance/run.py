@@ -3,9 +3,9 @@
     python export/conformance/run.py FOLDER --runtime python
     python export/conformance/run.py FOLDER --runtime gpu --accelerator gpu
 
-Writes `FOLDER/results/RUNTIME/{float32,int8}/{tokens,attention}.bin`, see `make.py`. On the CPU
-the signature `caption` decodes; on the GPU, which takes the float32 file alone, `encode` and
-`step`. Where there is no GPU that takes it, ends with 1.
+Captions by each file's own search and writes `FOLDER/results/RUNTIME/NAME/{tokens,attention}.bin`,
+see `make.py`. The GPU takes `gpu.tflite` of the files that have one. Where there is no GPU that
+takes them, ends with 1.
 """
 
 import argparse
@@ -16,25 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from sat_edge import Captioner
+from sat_edge import Captioner, InputError
 
-FILES = {
-    "cpu": {"float32": "captioner.tflite", "int8": "captioner.tflite"},
-    "gpu": {"float32": "gpu.tflite"},
-}
+MODELS = {"cpu": "captioner.tflite", "gpu": "gpu.tflite"}
 
 
-def decode(captioner, images):
-    """Greedy `tokens` int32 `(N, T)` and `attention` float32 `(N, T, L)` of a `Captioner`."""
-    shape = (len(images), captioner.settings["max_length"])
-    tokens = np.zeros(shape, "<i4")
-    attention = np.zeros((*shape, len(captioner.regions)), "<f4")
-    for i, image in enumerate(images):
-        caption = captioner.caption(image)
+def as_arrays(captions, max_length):
+    """Captions as every runtime writes them: `tokens` int32 `(N, T)` and `attention` float32
+    `(N, T, L)`, zeros behind each caption's last token."""
+    locations = captions[0].attention[0].size
+    tokens = np.zeros((len(captions), max_length), "<i4")
+    attention = np.zeros((*tokens.shape, locations), "<f4")
+    for i, caption in enumerate(captions):
         length = len(caption.tokens)
         tokens[i, :length] = caption.tokens
-        attention[i, :length] = caption.attention.reshape(length, -1)
-    return tokens, attention
+        attention[i, :length] = caption.attention.reshape(length, locations)
+    return {"tokens": tokens, "attention": attention}
 
 
 def run(folder, runtime, accelerator="cpu"):
@@ -48,12 +45,14 @@ def run(folder, runtime, accelerator="cpu"):
     facts = json.loads((folder / "conformance.json").read_text())
     images = np.fromfile(folder / "images.bin", "uint8")
     images = images.reshape(facts["count"], *facts["image_size"], 3)
-    for name, file in FILES[accelerator].items():
-        captioner = Captioner(folder / name / file, accelerator=accelerator)
-        tokens, attention = decode(captioner, images)
+    for name, file in facts["files"].items():
+        if accelerator == "gpu" and not file["gpu"]:
+            continue
+        captioner = Captioner(folder / name / MODELS[accelerator], accelerator=accelerator)
+        found = as_arrays([captioner.caption(image) for image in images], file["max_length"])
         results = folder / "results" / runtime / name
         results.mkdir(parents=True, exist_ok=True)
-        for kind, values in {"tokens": tokens, "attention": attention}.items():
+        for kind, values in found.items():
             values.tofile(results / f"{kind}.part")
             (results / f"{kind}.part").replace(results / f"{kind}.bin")
         print(f"{runtime}, {name}: {len(images)} photos", flush=True)
@@ -63,13 +62,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runtime", required=True, help="the name of the results")
-    parser.add_argument("--accelerator", default="cpu", choices=FILES)
+    parser.add_argument("--accelerator", default="cpu", choices=MODELS)
     options = parser.parse_args()
     warnings.simplefilter("error", UserWarning)  # that the CPU captions in a GPU's place
     try:
         run(options.folder, options.runtime, options.accelerator)
-    except UserWarning as warning:
-        print(warning, file=sys.stderr)
+    except (InputError, UserWarning) as reason:
+        print(reason, file=sys.stderr)
         return 1
     return 0
 
