@@ -13,7 +13,8 @@ file itself, and takes speeds from published figures:
 - Pi 5: 2 times as fast (the lower end of Raspberry Pi's own "2-3x") to 4.8 times (MobileNetV2 SSD
   in TensorFlow Lite, 112.6 ms to 23.5 ms, github.com/aallan/benchmarking-ml-on-the-edge).
 
-Opening and resizing the photo comes on top. Needs the project's `[export]` packages.
+The caption is greedy, one step a word; a beam of width N takes up to N. Opening and resizing the
+photo comes on top. Needs the project's `[export]` packages.
 """
 
 import argparse

@@ -27,7 +27,7 @@ try:
     import ai_edge_litert  # noqa: F401
     from PIL import Image
 
-    from sat_edge import Captioner, InputError
+    from sat_edge import Captioner, InputError, Search
 except ImportError as missing:
     sys.exit(f'{missing.name} is missing: run install.sh, or pip install "sat-keras[edge]"')
 
@@ -45,7 +45,7 @@ def caption_file(captioner, path, max_megapixels=24, **search):
         path: the photo.
         max_megapixels: number. A larger photo is refused before it fills the memory. Defaults to
             `24`.
-        search: `beam_width`.
+        search: fields of `sat_edge.Search` that replace the file's.
     Returns:
         Dict: see `as_record`.
     Raises:
@@ -438,9 +438,19 @@ def build_parser():
         "--out", metavar="DIR", help="folder for PHOTO.json (with --watch: next to the photos)"
     )
     parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1))
-    parser.add_argument("--beam-width", type=int, default=1, metavar="N", help="1 is greedy (1)")
     parser.add_argument("--max-megapixels", type=float, default=24, metavar="N", help="(24)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    search = parser.add_argument_group("search", "The model file has its own; these replace it.")
+    search.add_argument("--beam-width", type=int, metavar="N", help="1 is greedy, and fastest")
+    search.add_argument(
+        "--length-penalty",
+        type=float,
+        metavar="X",
+        help="captions are ranked by log-probability / length^X",
+    )
+    search.add_argument(
+        "--no-repeat-ngram", type=int, metavar="N", help="no N words in a row twice; 0 is off"
+    )
     return parser
 
 
@@ -451,8 +461,12 @@ def main(arguments=None, open_camera=PiCamera):
         parser.error("name photos, or --watch FOLDER, or --camera")
     if options.out and options.photos:
         parser.error("--out is for --watch and --camera")
-    if min(options.threads, options.beam_width) < 1 or options.every < 0:
-        parser.error("--threads and --beam-width are 1 or more, --every is 0 or more")
+    if options.threads < 1 or options.every < 0:
+        parser.error("--threads is 1 or more, --every is 0 or more")
+    try:
+        Search(**_named_search(options))  # else each photo would fail for it
+    except InputError as error:
+        parser.error(str(error))
     stop, printer = threading.Event(), Printer(options.json)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, frame: _stop(stop, number))
@@ -467,9 +481,16 @@ def main(arguments=None, open_camera=PiCamera):
     return 1
 
 
+def _named_search(options):
+    """The fields of the search that the command line names."""
+    names = ("beam_width", "length_penalty", "no_repeat_ngram")
+    fields = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _run(options, open_camera, printer, stop):
     captioner = Captioner(options.model, options.threads)
-    search = {"beam_width": options.beam_width}
+    search = _named_search(options)
     limits = {"max_megapixels": options.max_megapixels}
     if options.out:
         Path(options.out).mkdir(parents=True, exist_ok=True)
