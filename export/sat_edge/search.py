@@ -41,10 +41,11 @@ class Search:
             raise InputError(
                 f"n_best is {self.n_best}: name 1 to the beam_width, which is {self.beam_width}"
             )
-        is_number = isinstance(self.length_penalty, int | float)
+        penalty = self.length_penalty
+        is_number = isinstance(penalty, int | float) and not isinstance(penalty, bool)
         # No `math.isfinite`: it raises OverflowError for whole numbers that no float can hold.
-        if not is_number or not 0 <= self.length_penalty <= sys.float_info.max:
-            raise InputError(f"length_penalty is {self.length_penalty}: name 0 or more")
+        if not is_number or not 0 <= penalty <= sys.float_info.max:
+            raise InputError(f"length_penalty is {penalty}: name 0 or more")
         if self.no_repeat_ngram < 0:
             raise InputError(
                 f"no_repeat_ngram is {self.no_repeat_ngram}: name 0 (off) or more words"

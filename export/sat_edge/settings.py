@@ -160,8 +160,9 @@ class _Reader:
         return State(*map(tuple, lists))
 
     def search(self, name):
+        value, fields = self._content.get(name), dataclasses.fields(Search)
         try:
-            return Search(**self._content[name])
+            return Search(**{field.name: value[field.name] for field in fields})
         except (KeyError, TypeError, InputError):
             self._fail(name)
 

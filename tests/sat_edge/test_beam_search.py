@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sat_edge import Captioner
+from sat_edge import Captioner, Search
 from sat_edge.beam_search import beam_search
 from sat_export import export_tflite
 
@@ -46,7 +46,7 @@ def test_equals_the_graph_s(hesitant, photos, options):
 def test_width_one_is_the_caption_signature(hesitant, photos):
     _, edge = hesitant
     for photo in photos:
-        one, other = edge.beam_search(photo, 1)[0], edge.caption(photo)
+        one, other = edge.beam_search(photo, beam_width=1)[0], edge.caption(photo)
         np.testing.assert_array_equal(one.tokens, other.tokens)
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
 
@@ -55,7 +55,7 @@ def test_caption_takes_the_best_beam(hesitant, photos):
     _, edge = hesitant
     found = [edge.caption(photo, beam_width=4).log_prob for photo in photos]
     greedy = [edge.caption(photo).log_prob for photo in photos]
-    assert found == [edge.beam_search(photo, 4)[0].log_prob for photo in photos]
+    assert found == [edge.beam_search(photo, beam_width=4)[0].log_prob for photo in photos]
     assert sum(found) > sum(greedy) + 0.1
 
 
@@ -63,9 +63,9 @@ def test_caption_takes_the_best_beam(hesitant, photos):
 def test_a_width_that_covers_everything_is_brute_force(every_caption, length_penalty):
     table = np.random.default_rng(0).normal(0, 1.5, (T, V, V))
     captions = every_caption(table, WORDS, length_penalty)
-    found = beam_search(
-        lambda token, t: (table[t, token], t + 1, np.ones(1)), 0, T, 125, length_penalty, n_best=5
-    )
+    search = Search(beam_width=125, length_penalty=length_penalty, n_best=5)
+    found = beam_search(lambda token, t: (table[t, token], t + 1, np.ones(1)), 0, T, search)
+    assert len(found) == 5
     for beam, (score, log_prob, words) in zip(found, captions, strict=False):
         assert beam.tokens == words
         assert beam.score(length_penalty) == pytest.approx(score)

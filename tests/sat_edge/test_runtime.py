@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sat_edge import Captioner, InputError
-from sat_edge.runtime import CPURuntime
+from sat_edge.runtime import CPURuntime, check_version, metadata
 from sat_export import export_tflite
 
 # A GPU made of software, which Debian's chromium carries.
@@ -96,6 +96,40 @@ def test_unknown_accelerator(gpu_file):
         Captioner(gpu_file, accelerator="npu")
 
 
+@pytest.mark.parametrize(
+    ("here", "least", "refused"),
+    [
+        ("1.4.0", "2.1", True),
+        ("2.0.9", "2.1", True),
+        ("2.1.0", "2.1", False),
+        ("2.10.0", "2.9", False),  # numbers, not text
+        ("2.1.0", "1.4", False),
+        ("3.0", "2.1", False),
+    ],
+)
+def test_a_file_that_needs_a_newer_runtime(monkeypatch, here, least, refused):
+    monkeypatch.setattr(metadata, "version", lambda package: here)
+    if not refused:
+        check_version("photo.tflite", least)
+        return
+    with pytest.raises(InputError) as error:
+        check_version("photo.tflite", least)
+    assert str(error.value) == (
+        f"photo.tflite: needs LiteRT {least}, and {here} is here; "
+        f"pip install 'ai-edge-litert>={least}'"
+    )
+
+
+def test_the_version_is_looked_at_before_the_model(captioner, tflite_file, tmp_path, monkeypatch):
+    """int4 files caption with wrong words on an older one, without an error."""
+    path = tmp_path / "captioner.tflite"
+    export_tflite(captioner, path, quantize="none", quantize_decoder="int4")
+    monkeypatch.setattr(metadata, "version", lambda package: "2.0.3")
+    assert Captioner(tflite_file).settings.least_litert == "1.4"
+    with pytest.raises(InputError, match=r"captioner\.tflite: needs LiteRT 2\.1, and 2\.0\.3 is"):
+        Captioner(path)
+
+
 @pytest.fixture
 def swiftshader():
     if not SWIFTSHADER.exists():
@@ -113,6 +147,22 @@ def test_all_of_it_runs_on_a_gpu(gpu_file, pixels, tmp_path, swiftshader):
         wanted = here.caption(each)
         assert tokens == wanted.tokens.tolist()
         np.testing.assert_allclose(attention, wanted.attention, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inject", ["first", "every", "only"])
+def test_captioners_without_attention_run_on_a_gpu(
+    make_captioner, pixels, tmp_path, swiftshader, inject
+):
+    """Their first state is all zeros, twice, and attention is the same at every step."""
+    path = tmp_path / "captioner.tflite"
+    export_tflite(make_captioner(attention="none", inject=inject), path, target="gpu")
+    found, here = on_gpu(path, pixels, tmp_path, swiftshader), Captioner(path)
+    assert (found["accelerator"], found["warnings"]) == ("gpu", [])
+    assert found["tokens"] == [here.caption(each).tokens.tolist() for each in pixels]
+    assert len({tuple(each) for each in found["tokens"]}) > 1
+    for rows in found["attention"]:
+        np.testing.assert_allclose(rows, 1 / 8, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sat_edge.caption import END, PAD, START
+from sat_edge.search import Search
 from sat_keras.decoding import beam_search, greedy
 
 V, L, T = 7, 2, 4
@@ -32,11 +33,9 @@ def step_over(tables):
 
 
 def search(tables, width, **options):
-    pictures = tf.repeat(tf.range(len(tables)), width)
+    pictures, how = tf.repeat(tf.range(len(tables)), width), Search(width, **options)
     state = (pictures, tf.zeros_like(pictures))
-    run = tf.function(lambda: beam_search(
-        step_over(tables), state, len(tables), L, T, width, **options
-    ))  # fmt: skip
+    run = tf.function(lambda: beam_search(step_over(tables), state, len(tables), L, T, how))
     return [each.numpy() for each in run()]
 
 
@@ -143,5 +142,5 @@ def test_stops_when_nothing_can_win():
         return step_over(table)(token, state)
 
     state = (tf.zeros([3], tf.int32), tf.zeros([3], tf.int32))
-    beam_search(step, state, 1, L, T, width=3)  # eagerly: the loop is Python's
+    beam_search(step, state, 1, L, T, Search(beam_width=3))  # eagerly: the loop is Python's
     assert len(steps) == 1
