@@ -35,6 +35,7 @@ from run import MODELS, as_arrays
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import InputError, Search, open_photo, to_pixels
 from sat_edge.beam_search import beam_search
+from sat_edge.caption import END
 from sat_export import export_tflite
 from sat_keras import Captioner
 from sat_keras.files import atomic_output
@@ -43,7 +44,7 @@ from sat_keras.run import load_captioner
 PRESET = "flickr8k-soft"
 # Not the captioners' own: every folder checks beam search and greedy search.
 BEAM, GREEDY = Search(beam_width=3, length_penalty=0.5), Search()
-_INJECT_LENGTH = 8  # with random weights, `<end>` hardly ever comes
+_INJECT_LENGTH = 8  # of captions whose `<end>` hardly ever comes
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def untrained_inject(soft, images):
 
     Its weights are drawn, the same each time. What the decoder is fed of a photo is centred and
     scaled over `images`: mean annotations are much alike, and words would be too. Weights of the
-    recurrence are small enough, and logits far enough apart, that rounding turns no word.
+    recurrence are small enough, and logits far enough apart, that rounding turns no word. `<end>`
+    is unlikely, or many captions would be empty.
 
     Args:
         soft: `sat_keras.Captioner`.
@@ -97,13 +99,15 @@ def untrained_inject(soft, images):
     for weight in decoder.trainable_weights:
         rows = weight.shape[0] if len(weight.shape) > 1 else 1
         weight.assign(rng.normal(0, rows**-0.5, weight.shape))
-    embeddings, words = decoder.embedding.embeddings, decoder.project_word.kernel
+    embeddings, word = decoder.embedding.embeddings, decoder.project_word
     embeddings.assign(rng.normal(0, 1, embeddings.shape))
-    words.assign(10 * words)
+    word.kernel.assign(10 * word.kernel)
+    word.bias.assign(-10.0 * (np.arange(len(soft.vocabulary)) == END))
     project = decoder.project_image
     x = captioner.annotations(images).mean(axis=1) @ project.kernel.numpy()  # (N, E)
-    project.kernel.assign(project.kernel / x.std(axis=0))
-    project.bias.assign(-x.mean(axis=0) / x.std(axis=0))
+    scale = x.std(axis=0).clip(1e-6)
+    project.kernel.assign(project.kernel / scale)
+    project.bias.assign(-x.mean(axis=0) / scale)
     return captioner
 
 
