@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sat_edge import Captioner
+from sat_edge import Captioner, Search
+from sat_export import export_tflite
 
 RASPBERRY_PI = Path(__file__).parents[2] / "export" / "raspberry_pi"
 sys.path.insert(0, str(RASPBERRY_PI))
@@ -53,7 +54,8 @@ def test_named_photos(tflite_file, paths):
     assert len({record["text"] for record in records}) > 1
 
 
-def test_the_options_reach_the_captioner(tflite_file, paths, monkeypatch, capsys):
+def run_main(arguments, monkeypatch):
+    """The exit status of the command in this process, and how it asked the captioner."""
     asked = []
 
     class Asked(Captioner):
@@ -61,17 +63,45 @@ def test_the_options_reach_the_captioner(tflite_file, paths, monkeypatch, capsys
             asked.append(threads)
             super().__init__(path, threads)
 
-        def caption(self, photo, beam_width):
-            asked.append(beam_width)
-            return super().caption(photo, beam_width)
+        def caption(self, photo, **search):
+            asked.append(search)
+            return super().caption(photo, **search)
 
     monkeypatch.setattr(sat_caption, "Captioner", Asked)
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    arguments = [str(tflite_file), "--beam-width", "3", str(paths[0]), "--threads", "2"]
-    assert sat_caption.main(arguments) == 0
-    assert asked == [2, 3]
+    return sat_caption.main([str(each) for each in arguments]), asked
+
+
+def test_the_options_reach_the_captioner(tflite_file, paths, monkeypatch, capsys):
+    arguments = [tflite_file, "--beam-width", 3, paths[0], "--threads", 2]
+    assert run_main(arguments, monkeypatch) == (0, [2, {"beam_width": 3}])
     wanted = Captioner(tflite_file).caption(paths[0], beam_width=3)
     assert capsys.readouterr().out == f"{paths[0]}\t{wanted.text}\t{wanted.log_prob:.3f}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], {}),
+        (["--beam-width", 1], {"beam_width": 1}),
+        (["--length-penalty", 0], {"length_penalty": 0.0}),
+        (["--no-repeat-ngram", 0], {"no_repeat_ngram": 0}),
+        (["--beam-width", 2, "--no-repeat-ngram", 2], {"beam_width": 2, "no_repeat_ngram": 2}),
+    ],
+)
+def test_the_search_is_the_file_s_but_for_named_fields(
+    captioner, paths, tmp_path, monkeypatch, capsys, options, named
+):
+    search = Search(beam_width=3, length_penalty=0.5, no_repeat_ngram=1, n_best=2)
+    model = tmp_path / "captioner.tflite"
+    export_tflite(captioner, model, search=search)
+    status, asked = run_main([model, "--json", paths[0], *options], monkeypatch)
+    assert status == 0 and asked[1:] == [named]
+    record = json.loads(capsys.readouterr().out)
+    fields = {"beam_width": 3, "length_penalty": 0.5, "no_repeat_ngram": 1, **named}
+    # Of a file that has another search.
+    export_tflite(captioner, model, search=Search())
+    assert record["text"] == Captioner(model).caption(paths[0], **fields).text
 
 
 def test_bad_photos_are_named_and_the_others_captioned(tflite_file, paths, tmp_path):
@@ -92,7 +122,15 @@ def test_bad_photos_are_named_and_the_others_captioned(tflite_file, paths, tmp_p
         (["{model}"], 2, "name photos, or --watch FOLDER, or --camera\n"),
         (["{model}", "a.jpg", "--watch", "."], 2, "name photos, or --watch FOLDER, or --camera\n"),
         (["{model}", "a.jpg", "--out", "."], 2, "--out is for --watch and --camera\n"),
-        (["{model}", "--watch", ".", "--threads", "0"], 2, "--threads and --beam-width are 1"),
+        (["{model}", "--watch", ".", "--threads", "0"], 2, "--threads is 1 or more, --every is"),
+        (["{model}", "--watch", ".", "--beam-width", "0"], 2, "error: beam_width is 0: name 1 or"),
+        (
+            ["{model}", "--watch", ".", "--length-penalty", "nan"],
+            2,
+            "length_penalty is nan: name 0",
+        ),
+        (["{model}", "--watch", ".", "--no-repeat-ngram", "-1"], 2, "no_repeat_ngram is -1: name"),
+        (["{model}", "--watch", ".", "--beam-width", "two"], 2, "invalid int value: 'two'"),
         (["{model}", "--watch", ".", "--out", "/dev/null/x"], 1, "/dev/null/x: Not a directory\n"),
     ],
 )

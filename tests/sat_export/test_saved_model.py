@@ -1,7 +1,6 @@
 """What TensorFlow Serving would load: photos of any kind in, the captions that Keras finds out."""
 
 import io
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +9,9 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
-from sat_edge import InputError
+from sat_edge import Captioner, InputError, Search
 from sat_edge.photo import open_photo, to_pixels
+from sat_edge.settings import Settings, State
 from sat_export.saved_model import ServingModule, decode_photos, export_saved_model
 
 SIZE = (32, 64)
@@ -43,7 +43,8 @@ def sized(photos):
 
 @pytest.fixture(scope="module")
 def served(captioner, tmp_path_factory):
-    directory = export_saved_model(captioner, tmp_path_factory.mktemp("model") / "captioner", 3)
+    path = tmp_path_factory.mktemp("model") / "captioner"
+    directory = export_saved_model(captioner, path, trained_on="flickr8k", beam_width=3)
     return tf.saved_model.load(directory), directory
 
 
@@ -129,14 +130,44 @@ def test_words_are_spelt_as_on_the_device():
         vocabulary=SimpleNamespace(words=["", "", "", "", "it", "'s", "n't", "did"]),
     )
     tokens = tf.constant([[4, 5, 2, 0], [7, 6, 4, 2], [2, 0, 0, 0]])
-    found = ServingModule(speaker, 1, 0.0, 0)._sentences(tokens)
+    found = ServingModule(speaker, Search())._sentences(tokens)
     assert [each.decode() for each in found.numpy()] == ["it's", "didn't it", ""]
 
 
-def test_settings_lie_beside_the_model(served):
-    extra = served[1] / "assets.extra"
-    settings = json.loads((extra / "captioner.json").read_text())
-    assert (settings["beam_width"], settings["image_size"]) == (3, list(SIZE))
+def read_settings(directory):
+    return Settings.from_json((directory / "assets.extra" / "captioner.json").read_text())
+
+
+def test_settings_are_those_of_a_file(captioner, served, tflite_file):
+    """All but what a server's model has no use for, or another search, is what a `.tflite` says."""
+    found, file = read_settings(served[1]), Captioner(tflite_file).settings
+    assert (found.target, found.state, found.trained_on) == ("server", State(), "flickr8k")
+    assert found.search == Search(beam_width=3)
+    same = ("image_size", "grid", "regions", "max_length", "vocabulary_size", "captioner")
+    for name in (*same, "encoder", "quantization", "compression", "sat_keras"):
+        assert getattr(found, name) == getattr(file, name)
+    words = (served[1] / "assets.extra" / "vocabulary.txt").read_text()
+    assert words == "".join(f"{word}\n" for word in captioner.vocabulary.words)
+
+
+def test_the_search_is_the_captioner_s_but_for_named_fields(make_captioner, sized, tmp_path):
+    own = Search(beam_width=4, length_penalty=0.5, no_repeat_ngram=1, n_best=2)
+    captioner = make_captioner(search=own)
+    kernel = captioner.decoder.deep_output.project_word.kernel
+    kernel.assign(kernel * 0.5)  # words of like probability, so that each field matters
+    pixels, said = np.stack([np.asarray(photo) for photo in sized]), set()
+    # The best caption alone is served.
+    for number, (named, wanted) in enumerate(
+        [({}, Search(4, 0.5, 1)), ({"no_repeat_ngram": 0}, Search(4, 0.5, 0))], 1
+    ):
+        directory = export_saved_model(captioner, tmp_path / "model", number, **named)
+        assert read_settings(directory).search == wanted
+        served = tf.saved_model.load(directory).signatures["tensor"]
+        found = served(pixels=tf.constant(pixels, tf.float32))["captions"].numpy()
+        keras = captioner.beam_search(pixels, **wanted.as_dict())
+        assert [each.decode() for each in found] == [each[0].text for each in keras]
+        said.add(tuple(found))
+    assert len(said) == 2
 
 
 def test_warm_up_requests_run(served):

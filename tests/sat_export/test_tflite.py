@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from sat_edge import Captioner, InputError, to_pixels
+from sat_edge import Captioner, InputError, Search, to_pixels
 from sat_export import export_tflite, quantization
 from sat_export.flatbuffer import operators, parse, type_of
 from sat_export.quantization_aware import train_encoder
@@ -58,6 +58,32 @@ def test_vocabulary_and_settings_are_inside(captioner, tflite_file):
     assert settings["grid"] == [2, 4]
     assert settings["image_size"] == [32, 64]
     assert settings["encoder"]["backbone"] == "mobilenet"
+    assert settings["captioner"]["units"] == 16
+    assert (settings["format"], settings["target"]) == (1, "cpu")
+    assert settings["search"]["beam_width"] == 1
+
+
+def test_a_file_s_search_is_the_captioner_s_or_the_named_one(make_captioner, tmp_path):
+    own, named = Search(beam_width=5, length_penalty=0.7, no_repeat_ngram=2, n_best=3), Search()
+    captioner, path = make_captioner(search=own), tmp_path / "captioner.tflite"
+    for search, wanted in ((None, own), (named, named)):
+        export_tflite(captioner, path, target="gpu", search=search)
+        assert Captioner(path).search == wanted
+    assert captioner.search == own
+
+
+def test_each_output_is_a_tensor_of_its_own(make_captioner, tmp_path):
+    """Also where two are the same: the first h and c of a captioner without attention are zero."""
+    path = tmp_path / "captioner.tflite"
+    export_tflite(make_captioner(attention="none"), path)
+    interpreter = Interpreter(str(path))
+    for name, ends in interpreter.get_signature_list().items():
+        details = interpreter.get_signature_runner(name).get_output_details()
+        assert len({each["index"] for each in details.values()}) == len(ends["outputs"])
+    outputs = interpreter.get_signature_runner("encode")(image=np.ones((1, 32, 64, 3), "float32"))
+    assert sorted(outputs) == ["c", "h", "image"]
+    for name in ("h", "c"):
+        np.testing.assert_array_equal(outputs[name], np.zeros((1, 16)))
 
 
 def test_signatures_share_their_weights(captioner, tflite_file):
@@ -158,7 +184,7 @@ def test_each_part_has_its_scheme(captioner, folder, tmp_path):
         ("FULLY_CONNECTED", "INT8", "FLOAT32"),
         ("EMBEDDING_LOOKUP", "INT8", "FLOAT32"),
     }
-    assert Captioner(path).settings["quantization"] == {"encoder": "int8", "decoder": "dynamic"}
+    assert Captioner(path).settings.quantization == {"encoder": "int8", "decoder": "dynamic"}
     export_tflite(captioner, path, "none", "int4")
     assert products(path) == {
         ("CONV_2D", "FLOAT32", "FLOAT32"),
@@ -181,7 +207,7 @@ def test_large_kernels_take_int4(captioner, folder, tmp_path, monkeypatch):
     large = [kind for size, kind in found.items() if size >= 64 * 128]
     small = [kind for size, kind in found.items() if size < 64 * 128]
     assert set(large) == {"INT4"} and set(small) == {"INT8"}
-    assert Captioner(path).settings["quantization"] == {"encoder": "int4", "decoder": "int4"}
+    assert Captioner(path).settings.quantization == {"encoder": "int4", "decoder": "int4"}
 
 
 @pytest.mark.slow
@@ -228,6 +254,13 @@ def test_patches_cannot_be_trained_for_int8(make_captioner, folder, tmp_path):
         export_tflite(make_captioner(patches=3), tmp_path / "x.tflite", "qat", photos=folder)
 
 
+def test_an_encoder_without_attention_cannot_be_trained_for_int8(make_captioner, photos):
+    captioner = make_captioner(attention="none")
+    images = np.stack([to_pixels(each, captioner.encoder.image_size) for each in photos])
+    with pytest.raises(InputError, match="qat trains encoders of captioners with attention"):
+        train_encoder(captioner, images)
+
+
 @pytest.mark.slow
 def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsys):
     export_tflite(captioner, tmp_path / "captioner.tflite", "int8", photos=folder)
@@ -236,7 +269,7 @@ def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsy
     assert f"left out: {folder / 'notes.txt'}: not a picture" in said
     for path in sorted(folder.iterdir())[:5]:
         path.rename(tmp_path / path.name)
-    with pytest.raises(InputError, match=r"15 photos that can be read; 16 or more"):
+    with pytest.raises(InputError, match=r"15 photos can be read; name 16 or more"):
         export_tflite(captioner, tmp_path / "other.tflite", "int8", photos=folder)
     assert not (tmp_path / "other.tflite").exists()
 
@@ -246,10 +279,10 @@ def test_photos_that_cannot_be_read_are_named(captioner, folder, tmp_path, capsy
     [
         ({"quantize": "int3"}, "unknown quantisation 'int3': choose one of"),
         ({"quantize_decoder": "int8"}, "unknown quantisation 'int8': choose one of"),
-        ({"quantize": "int8"}, "int8, int4, qat and compression need photos: name a folder"),
-        ({"quantize": "int4"}, "int8, int4, qat and compression need photos: name a folder"),
-        ({"quantize": "qat"}, "int8, int4, qat and compression need photos: name a folder"),
-        ({"compression": {"sparsity": 0.5}}, "int8, int4, qat and compression need photos"),
+        ({"quantize": "int8"}, "int8, qat, int4 and compression need photos: name a folder"),
+        ({"quantize": "int4"}, "int8, qat, int4 and compression need photos: name a folder"),
+        ({"quantize": "qat"}, "int8, qat, int4 and compression need photos: name a folder"),
+        ({"compression": {"sparsity": 0.5}}, "int8, qat, int4 and compression need photos"),
         ({"quantize": "int4", "photos": "nowhere"}, "nowhere: no such folder of photos"),
     ],
 )

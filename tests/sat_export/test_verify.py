@@ -1,12 +1,13 @@
 """An artefact that says something else, or has other words, is found out."""
 
+import json
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
 
-from sat_edge import Captioner, InputError
+from sat_edge import Captioner, InputError, Search
 from sat_export import export_tflite
 from sat_export.flatbuffer import pack, parse
 from sat_export.saved_model import export_saved_model
@@ -81,9 +82,31 @@ def test_quantised_files_are_held_to_cider(captioner, builder, tmp_path):
 
 @pytest.mark.slow
 def test_saved_model(captioner, builder, tmp_path):
-    directory = export_saved_model(captioner, tmp_path / "model", beam_width=2, length_penalty=0.5)
+    """By its own search, which is in its settings: another one there, other captions."""
+    named = {"beam_width": 4, "length_penalty": 0.5, "no_repeat_ngram": 1}
+    directory = export_saved_model(captioner, tmp_path / "model", **named)
     result = verify(captioner, directory, builder, "train", limit=3)
     assert result["passed"] and (result["same"], result["photos"]) == (1.0, 3)
+    path = directory / "assets.extra" / "captioner.json"
+    settings = json.loads(path.read_text())
+    settings["search"]["no_repeat_ngram"] = 0
+    path.write_text(json.dumps(settings))
+    result = verify(captioner, directory, builder, "train", limit=3)
+    assert not result["passed"] and "of captions are the same" in result["why"]
+    del settings["format"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(InputError) as error:
+        verify(captioner, directory, builder, "train", limit=3)
+    assert str(error.value) == f"{directory}: made by sat_keras 0.1; export it again"
+
+
+@pytest.mark.slow
+def test_a_file_is_compared_by_its_own_search(captioner, builder, tmp_path):
+    """The source's default is greedy."""
+    path = tmp_path / "captioner.tflite"
+    export_tflite(captioner, path, search=Search(beam_width=3, no_repeat_ngram=1, n_best=2))
+    result = verify(captioner, path, builder, "train")
+    assert result["passed"] and result["same"] == 1.0
 
 
 @pytest.mark.parametrize("kind", ["folder", "truncated", "foreign"])
