@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 from run import MODELS, as_arrays
+from sat_keras.run import load_captioner
 
 from sat_edge import Captioner as EdgeCaptioner
 from sat_edge import InputError, Search, open_photo, to_pixels
@@ -39,7 +40,6 @@ from sat_edge.caption import END
 from sat_export import export_tflite
 from sat_keras import Captioner
 from sat_keras.files import atomic_output
-from sat_keras.run import load_captioner
 
 PRESET = "flickr8k-soft"
 # Not the captioners' own: every folder checks beam search and greedy search.

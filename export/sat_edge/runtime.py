@@ -32,8 +32,9 @@ def check_version(path, least):
 
 
 def _numbers(version):
-    """`"2.1.6"` to `[2, 1, 6]`."""
-    return [int(part) for part in version.split(".") if part.isdecimal()]
+    """`"2.1.6"` to `[2, 1, 6, 0]`."""
+    numbers = [int(part) for part in version.split(".") if part.isdecimal()]
+    return (numbers + [0] * 4)[:4]
 
 
 class CPURuntime:

@@ -100,7 +100,7 @@ class Settings:
 def _check_format(content):
     if "format" not in content:
         raise InputError("made by sat_keras 0.1; export it again")
-    if content["format"] != FORMAT:
+    if not _is_whole(content["format"], FORMAT, FORMAT):
         raise InputError(
             f"its format is {content['format']!r}, and this version reads format {FORMAT}; "
             "install a newer sat-keras, or export it again"
@@ -168,7 +168,7 @@ class _Reader:
 
     def version(self, name):
         value = self._content.get(name)
-        if not isinstance(value, str) or not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", value):
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}", value):
             self._fail(name)
         return value
 
