@@ -18,7 +18,7 @@ CONFORMANCE = Path(__file__).parents[2] / "export" / "conformance"
 COUNT = 16
 BEAM = {"beam_width": 3, "length_penalty": 0.5}
 GREEDY = {"beam_width": 1, "length_penalty": 0.0}
-SEARCHES = {"soft": BEAM, "soft-int8": BEAM, "soft-greedy": GREEDY, "inject": BEAM}
+SEARCHES = {"soft": BEAM, "soft-int8": GREEDY, "soft-greedy": GREEDY, "inject": BEAM}
 EXACT = ("soft", "soft-greedy", "inject")
 
 
@@ -47,9 +47,14 @@ def inject(make_captioner):
 
 
 @pytest.fixture(scope="module")
-def folder(make, captioner, inject, photos, tmp_path_factory):
+def soft(make_captioner):
+    return make_captioner(search=Search(**BEAM))
+
+
+@pytest.fixture(scope="module")
+def folder(make, soft, inject, photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("conformance")
-    make.make(folder, captioner, inject, photos)
+    make.make(folder, soft, inject, photos)
     run = [sys.executable, CONFORMANCE / "run.py", folder, "--runtime", "python"]
     subprocess.run(run, check=True)
     return folder

@@ -109,10 +109,9 @@ export class Captioner {
       const started = performance.now();
       const image = new Tensor(Float32Array.from(pixels), [1, ...settings.image_size, 3]);
       made.push(image);
-      const outputs = await encode.run([image]);
-      made.push(...outputs);
-      const places = placesOf(encode);
-      const state = pick([...returned, ...kept], (name) => outputs[places(name)]);
+      const outputs = await encode.run({ image });
+      made.push(...Object.values(outputs));
+      const state = pick([...returned, ...kept], (name) => outputs[name]);
       await Object.values(state)[0]?.data(); // a GPU is done only once something is read back
       times.encodeTime = performance.now() - started;
       return state;
@@ -152,18 +151,6 @@ type Tensors = Record<string, Tensor>;
 
 function pick(names: string[], tensor: (name: string) => Tensor): Tensors {
   return Object.fromEntries(names.map((name) => [name, tensor(name)]));
-}
-
-/**
- * From the name of an output of `encode` to its place among them; -1 if there is none. Two outputs that
- * are one tensor, such as the zeros of a first state, are listed twice by the name of one of them
- * (LiteRT.js 2.5.3): the other name has this place too.
- */
-function placesOf(encode: SignatureRunner): (name: string) => number {
-  const listed = encode.getOutputDetails().map(({ name }) => name);
-  const again = listed.filter((name, i) => listed.indexOf(name) < i);
-  const shared = new Set(again).size === 1 ? listed.indexOf(again[0]) : -1;
-  return (name) => (listed.includes(name) ? listed.indexOf(name) : shared);
 }
 
 /** A beam as a caption, joined as `sat_edge` joins: "n't" and "'s" are words of their own. */
@@ -220,12 +207,12 @@ function fits({ signatures }: CompiledModel, { vocabulary, settings }: ModelFile
   if (!encode || !step) return false;
   const { returned, kept } = settings.state;
   const state = [...returned, ...kept];
-  const places = placesOf(encode);
+  const first = lastSizes(encode.getOutputDetails());
   const next = lastSizes(step.getOutputDetails());
   return (
     next.get('logits') === vocabulary.length &&
     next.get('attention') === settings.regions.length &&
-    state.every((name) => places(name) >= 0) &&
+    state.every((name) => first.has(name)) &&
     returned.every((name) => next.has(name)) &&
     step.getInputDetails().every(({ name }) => name === 'token' || state.includes(name))
   );
