@@ -180,15 +180,15 @@ class Encoder(keras.Model):
         Raises:
             InputError: for an unknown layer, with what there is instead.
         """
-        self.trainable = True
-        if layer is None:
-            return
-        layers = self.get_layer(self.backbone).layers
-        names = [each.name for each in layers]
-        check_choice("layer", layer, names)
-        first = names.index(layer)
-        for i, each in enumerate(layers):
-            kept = isinstance(each, keras.layers.BatchNormalization)
+        network = self.get_layer(self.backbone)
+        names = [each.name for each in network.layers]
+        if layer is not None:
+            check_choice("layer", layer, names)
+        first = 0 if layer is None else names.index(layer)
+        self.trainable = network.trainable = True
+        # One by one: where a model learns already, Keras does not pass this on to its layers.
+        for i, each in enumerate(network.layers):
+            kept = layer is not None and isinstance(each, keras.layers.BatchNormalization)
             each.trainable = i >= first and not kept
 
     def get_config(self):
@@ -226,6 +226,8 @@ efficientnet_lite2 = partial(Encoder, "efficientnet_lite2")
 
 def trainable_layers(encoder):
     """The names of all layers of an encoder that learn, inner ones as `outer/inner`."""
+    if not encoder.trainable:  # whatever its layers say
+        return []
     return [name for name, layer in _flat(encoder) if layer.trainable]
 
 

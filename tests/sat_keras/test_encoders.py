@@ -142,8 +142,36 @@ def test_fine_tuning_leaves_earlier_layers_and_statistics():
         if (weight.numpy() != old).any()
     }
     assert moved == {"conv_pw_2", "conv_dw_3", "conv_pw_3"}
-    with pytest.raises(InputError, match="train_from 'conv_pw_99'"):
+    with pytest.raises(InputError, match="unknown layer 'conv_pw_99': choose one of conv_pw_"):
         encoder.fine_tune("conv_pw_99")
+
+
+def test_fine_tuning_all_of_it_moves_statistics_too():
+    encoder = encoders.mobilenet(alpha=0.25, layer="conv_pw_1_relu", image_size=(32, 32))
+    encoder.fine_tune("conv_pw_1")
+    encoder.fine_tune()
+    before = encoder.get_weights()
+    encoder.compile("sgd", "mse")
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    encoder.fit(images, np.ones((4, *encoder.output_shape[1:])), verbose=0)
+    assert all((w != b).any() for w, b in zip(encoder.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("layer", ["conv_pw_2", None])
+def test_which_layers_learn_can_be_written_down_and_set(layer):
+    encoder, other = (
+        encoders.mobilenet(alpha=0.25, layer="conv_pw_3_relu", image_size=(32, 32))
+        for _ in range(2)
+    )
+    encoder.fine_tune(layer)
+    encoders.set_trainable_layers(other, encoders.trainable_layers(encoder))
+    assert other.trainable
+    wanted = [each.path for each in encoder.trainable_weights]
+    assert [each.path for each in other.trainable_weights] == wanted
+    encoder.trainable = False
+    assert encoders.trainable_layers(encoder) == []
+    encoders.set_trainable_layers(other, [])
+    assert not other.trainable and not other.trainable_weights
 
 
 def test_digest_tells_encoders_apart():
