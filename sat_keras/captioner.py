@@ -1,4 +1,5 @@
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,15 +168,7 @@ class Captioner(keras.Model):
             self.decoder.build(encoder.output_shape)
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
-
-        # Compiled, an encoder's layers need not all be held at once.
-        self._compiled_encode = tf.function(self.encode, reduce_retracing=True)
-        self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
-        # Numbers, not the object: a function is traced anew for each object that it is given.
-        self._compiled_beam = tf.function(
-            lambda x, *search: self.beam(x, Search(*search)), reduce_retracing=True
-        )
-        self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
+        self._make_caption_functions()
 
         # === Config ===
         self.vocabulary = vocabulary
@@ -189,6 +182,17 @@ class Captioner(keras.Model):
         self.max_length = max_length
         self.search = search or Search()
         self.objective = None
+
+    def _make_caption_functions(self):
+        """Anew where layers got other weights: those of a traced function stay what they are."""
+        # Compiled, an encoder's layers need not all be held at once.
+        self._compiled_encode = tf.function(self.encode, reduce_retracing=True)
+        self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
+        # Numbers, not the object: a function is traced anew for each object that it is given.
+        self._compiled_beam = tf.function(
+            lambda x, *search: self.beam(x, Search(*search)), reduce_retracing=True
+        )
+        self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
 
     def encode(self, x, training=False):
         """Images `(B, H, W, 3)` to annotations `(B, L, D)`; annotations stay as they are."""
@@ -239,6 +243,12 @@ class Captioner(keras.Model):
         objective.build(self)
         super().compile(optimizer=optimizer, **options)
         self.objective = objective
+        self._make_caption_functions()
+
+    def quantize(self, *args, **kwargs):
+        """As `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._make_caption_functions()
 
     def train_step(self, data):
         """Loss, gradients, their sum over replicas, clipping, the update, and metrics."""
@@ -247,14 +257,15 @@ class Captioner(keras.Model):
         with tf.GradientTape() as tape:
             each, totals = self.objective(self, batch, training=True)  # (B,)
             captions = tf.cast(tf.size(each), "float32")
-            penalty = sum(self.losses, start=0.0)  # of layers with a regularizer
+            penalty = self._penalty()
             totals["loss"] = (tf.reduce_sum(each) + penalty * captions, captions)
             of_all = tf.stop_gradient(replicas.add_up(captions))
             loss = tf.reduce_sum(each) / of_all + penalty / replicas.count()
             loss = self.optimizer.scale_loss(loss)
         # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
         # so what clipping does, would not be the gradient's.
-        gradients = tape.gradient(loss, self.trainable_variables, unconnected_gradients="zero")
+        variables = [each.value for each in self.trainable_variables]
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         gradients, totals = replicas.add_up((gradients, totals))
         handed_in = replicas.hand_in_once(gradients)
@@ -266,8 +277,13 @@ class Captioner(keras.Model):
     def test_step(self, data):
         batch = Batch.from_data(data)
         each, totals = self.objective(self, batch, training=False)  # (B,)
-        totals["loss"] = (tf.reduce_sum(each), tf.cast(tf.size(each), "float32"))
+        captions = tf.cast(tf.size(each), "float32")
+        totals["loss"] = (tf.reduce_sum(each) + self._penalty() * captions, captions)
         return self.objective.report(replicas.add_up(totals))
+
+    def _penalty(self):
+        """The sum of the losses of layers: their regularizers'."""
+        return sum(self.losses, start=0.0)
 
     def _norm(self, gradients):
         """The norm of the unscaled gradients, and its weight: 0 where the step is skipped.
@@ -297,6 +313,21 @@ class Captioner(keras.Model):
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
+    # Photos or annotations, one caption of each or several: these differ in rank.
+
+    def _make_function(self, step_function):
+        return _by_rank(partial(super()._make_function, step_function))
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is None or force:
+            self.predict_function = _by_rank(self._make_predict_function)
+
+    def _make_predict_function(self):
+        of_all = self.predict_function
+        super().make_predict_function(force=True)
+        made, self.predict_function = self.predict_function, of_all
+        return made
+
     def predict_step(self, data):
         """The best caption's tokens int32 `(B, T)`, by the captioner's search."""
         x, *_ = keras.utils.unpack_x_y_sample_weight(data)
@@ -308,8 +339,7 @@ class Captioner(keras.Model):
 
     def annotations(self, photos):
         """What the encoder says of photos: float32 array `(B, L, D)`. `photos` as `caption`'s."""
-        batches = (self._compiled_encode(x) for x in self._batches(photos))
-        return np.concatenate([ops.convert_to_numpy(each) for each in batches])
+        return np.concatenate([each.numpy() for each in self._batches(photos)])
 
     def caption(self, photos, **search):
         """The best caption of each photo.
@@ -434,7 +464,7 @@ class Captioner(keras.Model):
         return batch_size or tf.shape(annotations)[0], locations, self.max_length
 
     def _batches(self, photos):
-        """`photos` as tensors of a few rows each: memory does not grow with their number."""
+        """The annotations of a few photos each: memory does not grow with their number."""
         if isinstance(photos, str | Path):
             raise InputError(f"{photos}: name a list of photos")
         for start in range(0, len(photos), _BATCH):
@@ -448,7 +478,9 @@ class Captioner(keras.Model):
                     f"an array of {tuple(photos.shape)} is neither photos (B, H, W, 3) of "
                     f"{self.encoder.image_size} nor annotations; in a list they may have any size"
                 )
-            yield tf.cast(batch, tf.float32)
+            batch = tf.cast(batch, tf.float32)
+            # Apart from captioning, which otherwise would have to take both, of unknown rank.
+            yield self._compiled_encode(batch) if len(batch.shape) == 4 else batch
 
     def _captions(self, tokens, attention, log_prob, score=None):
         """`Caption` of each row."""
@@ -579,6 +611,26 @@ class Captioner(keras.Model):
         }
         check_choice("format", format, writers)
         return writers[format](self, filepath, **options)
+
+
+def _by_rank(make):
+    """A function of batches that makes one, by `make()`, for each rank of their tensors.
+
+    One function for all of them would be traced for tensors of unknown rank.
+    """
+    made = {}
+
+    def function(batches):
+        if not hasattr(batches, "element_spec"):  # a generator of one batch, or a list of them
+            batches = list(batches)
+        spec = getattr(batches, "element_spec", batches)
+        tensors = tf.nest.flatten(spec, expand_composites=True)
+        ranks = tuple(len(each.shape) for each in tensors if hasattr(each, "shape"))
+        if ranks not in made:
+            made[ranks] = make()
+        return made[ranks](batches)
+
+    return function
 
 
 def _build_scorer(scorer, attention_size):

@@ -131,6 +131,44 @@ def make_captioner(vocabulary, draw_weights):
 
 
 @pytest.fixture(scope="session")
+def make_fresh(vocabulary):
+    """A captioner as training begins with it, freshly initialised, with a 2 x 2 grid."""
+
+    def make(**options):
+        from sat_keras import Captioner, encoders
+
+        encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 32), layer="conv_pw_11_relu")
+        sizes = {"units": 16, "embedding_size": 12, "attention_size": 8}
+        return Captioner(encoder, vocabulary, **{**sizes, **options})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def training_batch(vocabulary):
+    """What a captioner of `make_fresh` is trained on: images `(4, 32, 32, 3)`, tokens `(4, 6)`."""
+    ids = [vocabulary.encode(text) for text in ("a red square", "the square is red")]
+    tokens = np.zeros((4, 6), "int32")
+    for row in range(4):
+        tokens[row, : len(ids[row % 2])] = ids[row % 2]
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    return images, tokens
+
+
+@pytest.fixture(scope="session")
+def fit(training_batch):
+    """A function that trains for `steps` steps an epoch on one batch, and returns the history."""
+
+    def fit(captioner, steps=3, batch=training_batch, **options):
+        import tensorflow as tf
+
+        dataset = tf.data.Dataset.from_tensors(batch).repeat(steps)
+        return captioner.fit(dataset, verbose=0, **options).history
+
+    return fit
+
+
+@pytest.fixture(scope="session")
 def captioner(make_captioner):
     return make_captioner()
 
