@@ -83,8 +83,7 @@ class SelfCritical(Objective, name="self-critical"):
             raise InputError("self-critical training: give SelfCritical a CaptionReward")
         annotations = captioner.encode(batch.x)  # (B / C, L, D)
         own, *_ = decoding.greedy(*captioner.start(annotations))
-        start = captioner.start(annotations, batch.captions_per_photo)
-        drawn, *_ = decoding.sample(*start, self.temperature, seed=self.next_seed())
+        drawn = self.captions(captioner, annotations, batch.captions_per_photo)
         rewards, baselines = tf.numpy_function(
             self.score, [drawn, own, batch.words], [tf.float32, tf.float32]
         )
@@ -96,6 +95,14 @@ class SelfCritical(Objective, name="self-critical"):
         baselines = repeat_rows(baselines, batch.captions_per_photo)  # (B,)
         longest = tf.reduce_max(tf.math.count_nonzero(drawn, axis=1, dtype=tf.int32))
         return drawn[:, : tf.maximum(longest, 1)], rewards - baselines, totals
+
+    def captions(self, captioner, annotations, captions_per_photo):
+        """Captions drawn of each photo of annotations `(B / C, L, D)`: int32 `(B, T)`."""
+        from sat_keras import decoding
+
+        start = captioner.start(annotations, captions_per_photo)
+        drawn, *_ = decoding.sample(*start, self.temperature, seed=self.next_seed())
+        return drawn
 
     def score(self, drawn, own, references):
         """Rewards of drawn `(B, T)` and greedy `(B / C, T)` captions. `<end>` counts as a word:
