@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sat_keras.layers import AdditiveScorer, AttentionDecoder, AttentionLSTMCell, SoftSelection
+from sat_keras.layers import (
+    AdditiveScorer,
+    AttentionDecoder,
+    AttentionLSTMCell,
+    HardSelection,
+    SoftSelection,
+)
 
 B, L, D, E, H, A, T, V = 3, 5, 4, 6, 7, 8, 4, 11
 
@@ -82,6 +88,41 @@ def test_gradient_through_the_loop_equals_finite_differences(decoder, batch):
         kernel.assign(original)
         finite = (sides[0] - sides[1]) / (2 * step)
         assert gradient[row, column] == pytest.approx(finite, rel=0.02, abs=2e-4)
+
+
+def test_noise_is_that_of_each_step(batch, draw_weights):
+    annotations, tokens = batch
+    decoder = AttentionDecoder(V, AttentionLSTMCell(H, AdditiveScorer(A), HardSelection()), E)
+    decoder.build((None, L, D))
+    draw_weights(decoder)
+    rng = np.random.default_rng(2)
+    noise = (
+        rng.gumbel(size=(T, B, L)).astype("float32"),
+        rng.integers(0, 2, (T, B, 1)).astype("float32"),
+    )
+    logits, alphas, samples = decoder(annotations, tokens, noise=noise)
+    np.testing.assert_array_equal(np.asarray(samples).sum(-1), noise[1][..., 0].T)
+    memory, state = decoder.start(annotations)
+    for t in range(T):
+        step_noise = (noise[0][t], noise[1][t])
+        step_logits, state, step_alphas = decoder.step(tokens[:, t], state, memory, step_noise)
+        np.testing.assert_allclose(logits[:, t], step_logits, atol=1e-5)
+        np.testing.assert_allclose(alphas[:, t], step_alphas, atol=1e-6)
+    assert decoder(annotations, tokens)[2] is None
+
+
+def test_several_captions_a_picture(decoder, batch):
+    annotations, tokens = batch
+    logits, *_ = decoder(annotations[:1], tokens)
+    wanted, *_ = decoder(annotations[[0, 0, 0]], tokens)
+    np.testing.assert_allclose(logits, wanted, atol=1e-5)
+
+
+def test_no_picture_has_no_caption(decoder, batch):
+    """A replica may have none of a batch."""
+    annotations, tokens = batch
+    logits, alphas, _ = decoder(annotations[:0], tokens[:0])
+    assert logits.shape == (0, T, V) and alphas.shape == (0, T, L)
 
 
 def test_dropout_only_in_training(decoder, batch):

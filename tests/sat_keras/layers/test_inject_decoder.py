@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sat_keras.layers import INJECTIONS, InjectDecoder
 
@@ -55,6 +56,16 @@ def numpy_logits(decoder, annotations, tokens):
         h, c = lstm(inputs, h, c)
         logits.append(h @ W + b_w)
     return np.stack(logits, axis=1)
+
+
+@pytest.mark.parametrize("inject", INJECTIONS)
+def test_no_picture_has_no_caption(build, batch, inject):
+    """A replica may have none of a batch."""
+    annotations, tokens = batch
+    shapes = [tf.TensorSpec((None, L, D)), tf.TensorSpec((None, T), tf.int64)]
+    call = tf.function(build(inject).__call__, input_signature=shapes)
+    logits, alphas, _ = call(annotations[:0], tokens[:0])
+    assert logits.shape == (0, T, V) and alphas.shape == (0, T, L)
 
 
 @pytest.mark.parametrize("inject", INJECTIONS)
