@@ -1,11 +1,11 @@
-"""Every photo goes through the frozen encoder once; its annotations stay on disk.
+"""Annotations on disk: every photo goes through the frozen encoder once.
 
-A cache is a folder of one split: `meta.json` (what it was made from), `records.jsonl` (file names
-and captions) and shards `00000.npy, ...` of a few hundred photos each, float16 `(n, L, D)`. With no
-encoder it holds the resized photos themselves, uint8 `(n, H, W, 3)`, for training that moves the
-encoder. The folder's name is a digest of data set, split, encoder, its weights, layer and image
-size, so that no other setting ever reads it. Shards appear whole or not at all: building goes on
-where it was stopped.
+A cache is a folder for one split. It holds `meta.json` (what it was made from), `records.jsonl`
+(file names and captions) and shards `00000.npy, ...` of a few hundred photos each, float16
+`(n, L, D)`. A cache of pixels holds the resized photos instead, uint8 `(n, H, W, 3)`, for training
+that goes through the encoder at every step. The name of the folder is a digest of data set, split,
+encoder, weights, layer and image size, so other settings never read it. Shards are written whole,
+and building continues where it was stopped.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ _BATCH = 32
 
 
 class AnnotationCache:
-    """A complete cache, read row by row; nothing but records is held in memory.
+    """A complete cache, read row by row. Only the records are held in memory.
 
     Args:
         directory: path, as `build_annotation_cache` returned it.
     Attributes:
-        records: list of dicts `{"filename", "captions", ...}`, one a photo.
-        row_shape, dtype: of one photo: `(L, D)` float16, or `(H, W, 3)` uint8.
+        records: list of dicts `{"filename", "captions", ...}`, one per photo.
+        row_shape, dtype: shape and type of one photo: `(L, D)` float16, or `(H, W, 3)` uint8.
     """
 
     def __init__(self, directory):
@@ -44,8 +44,8 @@ class AnnotationCache:
         self._rows_per_shard = meta["rows_per_shard"]
         with open(self.directory / "records.jsonl", encoding="utf-8") as lines:
             self.records = [json.loads(line) for line in lines]
-        # Where each shard's rows begin, found once: NumPy reads a header with Python's own parser,
-        # which fails now and then when several threads use it at once (CPython 3.11).
+        # The offset of the rows in each shard is found once. NumPy reads a header with Python's own
+        # parser, which sometimes fails when several threads use it at once (CPython 3.11).
         self._shards = [
             (path, np.load(path, mmap_mode="r").offset)
             for path in sorted(self.directory.glob("*.npy"))
@@ -67,7 +67,7 @@ class AnnotationCache:
 
 
 def build_annotation_cache(root, builder, split, encoder, pixels=False):
-    """Makes the cache of one split, or finds it.
+    """Builds the cache of one split, or opens the one that is there.
 
     Args:
         root: path of the folder that holds all caches.
@@ -137,7 +137,7 @@ def _write_cache(directory, builder, split, encoder, pixels, made_from):
         "dtype": dtype.name,
         "rows_per_shard": rows_per_shard,
     }
-    with atomic_output(directory / "meta.json") as temporary:  # last: from now on it is complete
+    with atomic_output(directory / "meta.json") as temporary:  # written last: now the cache is complete
         temporary.write_text(json.dumps(meta, indent=1))
 
 

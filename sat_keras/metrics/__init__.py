@@ -1,4 +1,4 @@
-"""How good captions are. No TensorFlow here."""
+"""Scores of captions. No TensorFlow here."""
 
 from sat_keras.metrics.bleu import bleu
 from sat_keras.metrics.caption_reward import CaptionReward

@@ -7,7 +7,7 @@ def bleu(captions, references):
     """BLEU-1 to BLEU-4 of a whole corpus, as the COCO captioning challenge computes it.
 
     Args:
-        captions: list of lists of words, one a photo.
+        captions: list of lists of words, one per photo.
         references: for each photo, a list of lists of words.
     Returns:
         `{"BLEU-1": ..., "BLEU-4": ...}`, each 0..1.

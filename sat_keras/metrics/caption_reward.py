@@ -8,12 +8,12 @@ _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6  # METEOR's for English
 
 
 class CaptionReward:
-    """What self-critical training pays for a caption: CIDEr-D + meteor METEOR.
+    """The reward of a caption in self-critical training: CIDEr-D + meteor METEOR.
 
-    CIDEr-D is a matter of precision: captions grow short by it. METEOR is one of recall, for the
-    most part. Here it knows exact matches only, found from left to right: no stems, synonyms or
-    paraphrases, and no Java. (BLEU of one caption is no remedy: smoothed, as it has to be, it
-    favours short captions itself, Nakov et al., 2012.)
+    CIDEr-D measures precision, and captions become short with it alone. METEOR measures recall for
+    the most part. Here METEOR has exact matches only, found from left to right: no stems, synonyms
+    or paraphrases, and no Java. (BLEU of a single caption does not help: it has to be smoothed, and
+    then favours short captions itself, Nakov et al., 2012.)
 
     Args:
         corpus: see `CiderD`.
@@ -28,7 +28,7 @@ class CaptionReward:
         self.meteor = meteor
 
     def score(self, candidates, references):
-        """Each candidate's reward, float64 `(N,)`; `references[i]` is candidate i's list."""
+        """The reward of each candidate, float64 `(N,)`; `references[i]` are those of candidate i."""
         scores = self.cider.score(candidates, references)
         if self.meteor:
             pairs = zip(candidates, references, strict=True)
@@ -37,7 +37,7 @@ class CaptionReward:
 
 
 def sentence_meteor(candidate, references):
-    """METEOR of one caption by exact matches, of the reference that it is nearest to; 0..1."""
+    """METEOR of one caption by exact matches, the highest over its references; 0..1."""
     return max(_meteor(candidate, reference) for reference in references)
 
 

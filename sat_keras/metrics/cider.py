@@ -8,9 +8,9 @@ _SIGMA = 6.0  # words of difference in length
 
 
 def cider(captions, references):
-    """CIDEr of a whole corpus, its document frequencies those of the references.
+    """CIDEr of a whole corpus, with the document frequencies of the references.
 
-    Arguments as `bleu`'s.
+    Arguments are those of `bleu`.
 
     Returns:
         `{"CIDEr": ...}`, 0..10.
@@ -19,14 +19,14 @@ def cider(captions, references):
 
 
 class CiderD:
-    """CIDEr-D: how much a caption says that its references say and few others do.
+    """CIDEr-D: consensus with the references, weighted by how rare each n-gram is.
 
     For n = 1..4, captions are vectors of their n-grams' tf-idf weights; the score is the mean over
     n and references of their cosine, with a candidate's weights clipped to the reference's and a
     Gaussian penalty on the difference in length, times 10.
 
     Args:
-        corpus: the pictures whose references tell how common an n-gram is: for each, a list of
+        corpus: the references that document frequencies are counted on: for each picture, a list of
             captions, each a sequence of words or of ids.
     Reference:
         Vedantam et al., 2015, arXiv 1411.5726; the numbers are coco-caption's `Cider`.
@@ -42,9 +42,9 @@ class CiderD:
         self._log_pictures = np.log(float(len(corpus)))
 
     def score(self, candidates, references):
-        """Each candidate's score, float64 `(N,)`; `references[i]` is candidate i's list."""
+        """The score of each candidate, float64 `(N,)`; `references[i]` are those of candidate i."""
         scores = np.zeros(len(candidates))
-        known = {}  # candidates that are of one picture share their references
+        known = {}  # candidates of one picture share their references
         for i, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
             if id(captions) not in known:
                 known[id(captions)] = [self._vector(caption) for caption in captions]

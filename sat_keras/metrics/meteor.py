@@ -6,10 +6,10 @@ from sat_keras.metrics.coco_layout import coco_layout
 
 
 def meteor(captions, references):
-    """METEOR 1.5: matches of words, stems, synonyms and paraphrases; arguments as `bleu`'s.
+    """METEOR 1.5: matches of words, stems, synonyms and paraphrases; arguments are those of `bleu`.
 
     Returns:
-        `{"METEOR": ...}`, 0..1; nothing, `{}`, where there is no Java to run it.
+        `{"METEOR": ...}`, 0..1; `{}` without Java.
     Reference:
         Denkowski and Lavie, 2014; implementation: pycocoevalcap.
     """

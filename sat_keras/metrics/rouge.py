@@ -4,7 +4,7 @@ from sat_keras.metrics.coco_layout import coco_layout
 
 
 def rouge_l(captions, references):
-    """ROUGE-L: the longest common subsequence with a reference; arguments as `bleu`'s.
+    """ROUGE-L: the longest common subsequence with a reference; arguments are those of `bleu`.
 
     Returns:
         `{"ROUGE-L": ...}`, 0..1.
