@@ -137,7 +137,8 @@ def _write_cache(directory, builder, split, encoder, pixels, made_from):
         "dtype": dtype.name,
         "rows_per_shard": rows_per_shard,
     }
-    with atomic_output(directory / "meta.json") as temporary:  # written last: now the cache is complete
+    # Written last: now the cache is complete.
+    with atomic_output(directory / "meta.json") as temporary:
         temporary.write_text(json.dumps(meta, indent=1))
 
 

@@ -127,7 +127,7 @@ class Consensus:
         return 10 * sum(x * expected[self._columns[n]] for n, x in vector if n in self._columns)
 
     def _directions(self, features):
-        """`(B, D of all)`: centred by the training mean, of norm 1, with equal weight per captioner."""
+        """`(B, D of all)`: centred, of norm 1, equal weights of captioners."""
         centred = [x - m for x, m in zip(features, self._origins, strict=True)]
         units = [x / np.linalg.norm(x, axis=1, keepdims=True).clip(_TINY) for x in centred]
         return np.concatenate(units, axis=1) / np.sqrt(len(units))

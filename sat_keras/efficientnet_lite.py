@@ -138,7 +138,7 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads a file of PyTorch before 1.6 without PyTorch. It creates descriptions of tensors only."""
+    """Reads a file of PyTorch before 1.6 without PyTorch. It only describes tensors."""
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):

@@ -1,7 +1,8 @@
-"""Pruning and clustering: fewer weights than a captioner has, or fewer different ones.
+"""Pruning and clustering: weights that are zero, or that share few distinct values.
 
-TFMOT's own, on the captioner's variables as they are: its wrappers take layers of Keras 2 alone.
-Neither makes a file smaller by itself; zipped, or on a runtime that skips zeros, it is.
+The algorithms are TFMOT's, applied to the captioner's variables: its layer wrappers take Keras 2
+only. Neither makes a file smaller by itself. The gain shows when the file is zipped, or on a
+runtime that skips zeros.
 """
 
 import io
@@ -11,10 +12,10 @@ import numpy as np
 from sat_edge.errors import InputError, check_choice
 from sat_export.distillation import count_steps, distil, fit
 
-# What is left of each four weights in a row, or of all of a kernel's.
+# Where zeros may be: anywhere in a kernel, or in two of each four weights in a row.
 PATTERNS = ("any", "2:4")
-_UPDATES = 50  # of the mask, while the share of zeros rises
-_FINISHED = 0.7  # of the steps: then it has risen
+_UPDATES = 50  # updates of the mask while the sparsity rises
+_FINISHED = 0.7  # share of the steps after which the sparsity is constant
 
 
 def compress(
@@ -27,19 +28,19 @@ def compress(
     epochs=2,
     learning_rate=3e-4,
 ):
-    """A copy of a captioner with fewer weights, which learnt from it to say the same.
+    """Prunes and clusters a copy of a captioner, which is trained with the captioner as teacher.
 
-    First pruned, the share of zeros rising from none along a cubic, then clustered, zeros staying
-    zeros; each takes all epochs. Kernels and the embedding are, biases, batch normalisation and
-    depthwise convolutions, which are small, are not.
+    Pruning comes first: the sparsity rises from zero along a cubic. Clustering follows and keeps
+    zeros at zero. Each takes all epochs. Only kernels and the embedding are compressed: biases,
+    batch normalisation and depthwise convolutions are small.
 
     Args:
         captioner, images, loss, epochs, learning_rate: see `distillation.distil`. Default to
             `"words"`, `2`, `3e-4`.
         sparsity: float. Share of weights that become zero. Defaults to `0.0`: nothing is pruned.
-        pattern: str. Where zeros may be: `"any"`, or `"2:4"`, two of each four weights, whatever
-            `sparsity` above 0 is. Defaults to `"any"`.
-        clusters: int. Different weights of each kernel. Defaults to `0`: not clustered.
+        pattern: str. Where zeros may be: `"any"`, or `"2:4"`, two of each four weights, for any
+            `sparsity` above 0. Defaults to `"any"`.
+        clusters: int. Distinct weights per kernel. Defaults to `0`: not clustered.
     Returns:
         `sat_keras.Captioner`.
     Raises:
@@ -60,7 +61,7 @@ def compress(
 
 
 def train(captioner, images, sparsity, pattern, clusters, **options):
-    """What `compress` does, in the process that has TFMOT."""
+    """The part of `compress` that runs in the process with TFMOT."""
     captioner.trainable = False
     student = type(captioner).from_config(captioner.get_config())
     student.set_weights(captioner.get_weights())
@@ -74,7 +75,7 @@ def train(captioner, images, sparsity, pattern, clusters, **options):
 
 
 def _kernels(student):
-    """The variables that are made fewer."""
+    """The variables that are compressed."""
     network = student.encoder.get_layer(student.encoder.backbone)
     variables = [*network.weights, *student.decoder.weights]
     return [
@@ -153,7 +154,7 @@ def _cluster(captioner, student, images, clusters, options):
         kept.append(tf.Variable(tf.cast(~zeros, "float32"), trainable=False))
 
     def assign_places(_):
-        """Each weight to its nearest centroid: both learn."""
+        """Assigns each weight to its nearest centroid; both are trained."""
         for algorithm, place, kernel in zip(algorithms, places, kernels, strict=True):
             order = tf.argsort(algorithm.cluster_centroids)
             centroids = tf.gather(algorithm.cluster_centroids, order)

@@ -1,9 +1,8 @@
-"""A captioner teaches a smaller copy of itself to say the same.
+"""Distillation: a captioner is the teacher of a smaller copy of itself.
 
-No captions are needed: photos are. TFMOT works on Keras 2 alone and turns a whole process to it, so
-this has a process of its own, whose `main` finds `captioner.keras`, `images.npy` and `task.json` in
-a folder and leaves a file `result` there. What the process does is a function that the caller
-names.
+It needs photos, but no captions. TFMOT works on Keras 2 only and switches the whole process to it,
+so training runs in a process of its own. Its `main` reads `captioner.keras`, `images.npy` and
+`task.json` from a folder and writes a file `result` there. The caller names the function that runs.
 """
 
 import importlib
@@ -30,11 +29,11 @@ def distil(captioner, images, task, loss, **options):
         captioner: `sat_keras.Captioner`, the teacher; it stays as it is.
         images: uint8 array `(N, H, W, 3)`, photos like those that will be captioned.
         task: function of a module, `(captioner, images, loss, **options)` to bytes.
-        loss: str. `"annotations"`: the mean square of what annotations differ by, beside their own.
-            `"words"`: that, and the Kullback-Leibler divergence of the decoder's words, mean over
-            those of the captioner's own captions.
-        **options: the task's own, and `epochs` and `learning_rate`, Adam's at first, which falls
-            to zero along a cosine.
+        loss: str. `"annotations"`: the mean square error of annotations relative to their mean
+            square. `"words"`: that, and the Kullback-Leibler divergence of the decoder's
+            distributions, mean over the words of the captioner's own captions.
+        **options: options of the task, `epochs`, and `learning_rate`, the first of Adam, which
+            falls to zero along a cosine.
     Returns:
         What the function returned.
     Raises:
@@ -47,7 +46,7 @@ def distil(captioner, images, task, loss, **options):
         np.save(folder / _IMAGES, images)
         named = {"module": task.__module__, "function": task.__name__}
         (folder / _TASK).write_text(json.dumps({**named, "options": {"loss": loss, **options}}))
-        # Its progress is no result: standard output is for that.
+        # Progress goes to standard error: standard output is for results.
         command = [sys.executable, "-c", f"from {__name__} import main; main({str(folder)!r})"]
         done = subprocess.run(command, stdout=sys.stderr, check=False)
         if done.returncode:
@@ -83,13 +82,13 @@ def count_steps(images, epochs):
 
 
 def fit(teacher, images, student, variables, loss, epochs, learning_rate, after_step=None):
-    """Trains variables so that a student gives its teacher's outputs; prints the loss of each epoch.
+    """Trains a student to give its teacher's outputs; prints the loss of each epoch.
 
     Args:
         teacher: `sat_keras.Captioner`.
         images: uint8 array `(N, H, W, 3)`.
-        student: function of float images `(B, H, W, 3)` to its annotations, of the teacher's
-            size, and its decoder, a function of annotations and words to logits.
+        student: function of float images `(B, H, W, 3)` to annotations of the teacher's size, and
+            to its decoder, a function of annotations and words to logits.
         variables: list of `tf.Variable`.
         loss, epochs, learning_rate: see `distil`.
         after_step: function of the number of steps done, run in the graph. Defaults to `None`.
@@ -104,7 +103,7 @@ def fit(teacher, images, student, variables, loss, epochs, learning_rate, after_
     optimizer.build(variables)
 
     def divergence(annotations, found, decoder):
-        """Of the student's words from the teacher's, along the teacher's captions."""
+        """Divergence of the student's words from the teacher's, along the teacher's captions."""
         tokens, *_ = teacher.greedy(annotations)  # (B, T)
         mask = tf.cast(tokens != PAD, "float32")  # (B, T)
         previous = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)

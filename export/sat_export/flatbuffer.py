@@ -31,8 +31,11 @@ def pack(parsed):
 
 
 class _SharingBuilder(flatbuffers.Builder):
-    """Writes equal lists of numbers once. Every signature has scales and zero points of its own for
-    the weights that it shares: an eighth of an int8 file."""
+    """Writes equal lists of numbers once.
+
+    Each signature repeats the scales and zero points of the shared weights: an eighth of an int8
+    file.
+    """
 
     def __init__(self):
         super().__init__()
@@ -46,7 +49,7 @@ class _SharingBuilder(flatbuffers.Builder):
 
 
 def origin(graph, tensor):
-    """The operators of a graph that a tensor comes from, in their order."""
+    """The operators of a graph that a tensor is computed from, in order."""
     needed, found = {tensor}, []
     for operator in reversed(graph.operators):
         if needed & set(operator.outputs):
@@ -71,8 +74,8 @@ def drop_unused(parsed):
 def separate_outputs(parsed):
     """Gives each constant output of a signature a tensor of its own.
 
-    The converter makes one of equal ones, as of two zero states. LiteRT's compiled models, which
-    GPUs run, then know only one of their names.
+    The converter merges equal constants, such as two zero states. LiteRT's compiled models, which
+    run on GPUs, then know only one of the names.
     """
     for signature in parsed.signatureDefs:
         graph, seen = parsed.subgraphs[signature.subgraphIndex], set()
@@ -89,7 +92,7 @@ def separate_outputs(parsed):
 
 
 def operators(parsed):
-    """Of every operator of every graph: `(graph, operator, kind)`, kind as "CONV_2D"."""
+    """Yields `(graph, operator, kind)` for each operator of each graph; kind as "CONV_2D"."""
     kinds = [_KINDS[each.builtinCode] for each in parsed.operatorCodes]
     for graph in parsed.subgraphs:
         for operator in graph.operators:

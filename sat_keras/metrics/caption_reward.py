@@ -28,7 +28,7 @@ class CaptionReward:
         self.meteor = meteor
 
     def score(self, candidates, references):
-        """The reward of each candidate, float64 `(N,)`; `references[i]` are those of candidate i."""
+        """The reward of each candidate, float64 `(N,)`; `references[i]` are of candidate i."""
         scores = self.cider.score(candidates, references)
         if self.meteor:
             pairs = zip(candidates, references, strict=True)
