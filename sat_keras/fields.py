@@ -4,6 +4,7 @@ No TensorFlow here: the command line reads settings before it loads any.
 """
 
 import dataclasses
+import math
 
 from sat_edge.errors import InputError, check_choice
 
@@ -28,7 +29,7 @@ def check(settings):
     """Raises `InputError` for the first field of a dataclass that is out of its range."""
     for field in dataclasses.fields(settings):
         value, metadata = getattr(settings, field.name), field.metadata
-        if "help" not in metadata or value is None:
+        if "help" not in metadata or (value is None and field.default is None):
             continue
         _check_type(field, value)
         if metadata["choices"]:
@@ -53,3 +54,5 @@ def _check_type(field, value):
     is_flag = isinstance(value, bool)
     if not isinstance(value, accepted) or (is_flag and wanted is not bool):
         raise InputError(f"{field.name} is {value!r}: name a value of type {wanted.__name__}")
+    if wanted is float and not math.isfinite(value):  # no comparison would refuse nan
+        raise InputError(f"{field.name} is {value}: name a finite number")

@@ -10,7 +10,7 @@ from pathlib import Path
 from sat_edge.errors import InputError
 from sat_keras.objectives import Objective
 from sat_keras.runs.paths import CONFIG, RECIPE
-from sat_keras.runs.settings import RunSettings
+from sat_keras.runs.settings import OLD, RunSettings, is_old
 
 
 def new_phases(run, dataset, recipe, named):
@@ -29,8 +29,7 @@ def new_phases(run, dataset, recipe, named):
     phases = {
         name: {"dataset": dataset, **_merge(settings, named)} for name, settings in recipe.items()
     }
-    _check_objective_settings(phases, named)
-    phase_settings(run, phases)
+    _check_objective_settings(phase_settings(run, phases).values(), named)
     return phases
 
 
@@ -45,22 +44,32 @@ def load_phases(run):
         return {"": RunSettings.load(run).as_dict()}
     try:
         phases = json.loads(path.read_text())
-        phase_settings(run, phases)
+        old = any(is_old(each) for each in phases.values())
+        found = {} if old else phase_settings(run, phases)
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged ({error})") from error
+        raise InputError(f"{path}: damaged ({error}); train again, elsewhere") from error
+    if old:
+        raise InputError(f"{run}: {OLD}")
+    if not found:
+        raise InputError(f"{path}: damaged (no phases); train again, elsewhere")
     return phases
 
 
 def check_resumed(run, phases, named):
     """Raises `InputError` if a setting that is named is another than that of a phase."""
-    for settings in phase_settings(run, phases).values():
+    found = list(phase_settings(run, phases).values())
+    _check_objective_settings(found, named)
+    for i, settings in enumerate(found):
         content = settings.as_dict()
         for part, value in named.items():
             values = value if isinstance(value, dict) else {part: value}
             known = content[part] if isinstance(value, dict) else content
             for name, wanted in values.items():
-                if name in known and known[name] != wanted and name != "warm_start":
-                    raise InputError(f"{run}: was begun with another {name}; leave it out")
+                if name == "warm_start" and i > 0:  # the phase before
+                    continue
+                if name in known and known[name] != wanted:
+                    what = part if name == "name" else name
+                    raise InputError(f"{run}: was begun with another {what}; leave it out")
 
 
 def phase_settings(run, phases):
@@ -88,11 +97,10 @@ def _merge(settings, named):
     merged = dict(settings)
     for part, value in named.items():
         if part == "objective":
-            merged[part] = _merge_objective(merged, value)
-        elif isinstance(value, dict):
-            merged[part] = {**merged.get(part, {}), **value}
-        else:
-            merged[part] = value
+            continue
+        merged[part] = {**merged.get(part, {}), **value} if isinstance(value, dict) else value
+    if "objective" in named:  # last: its default depends on the attention
+        merged["objective"] = _merge_objective(merged, named["objective"])
     return merged
 
 
@@ -109,8 +117,8 @@ def _merge_objective(settings, named):
 
 
 def _check_objective_settings(phases, named):
-    """Raises `InputError` for a setting that the objective of no phase has."""
-    names = {each["objective"]["name"] for each in phases.values() if each.get("objective")}
+    """Raises `InputError` for a setting that the objective of no phase has, of `RunSettings`."""
+    names = {each.objective["name"] for each in phases}
     for setting in named.get("objective", {}):
         known = {"name"}.union(*(Objective.known[name].setting_names() for name in names))
         if setting not in known:

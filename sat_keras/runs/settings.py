@@ -17,6 +17,7 @@ from sat_keras.objectives import Objective
 from sat_keras.runs.paths import CONFIG
 
 ALL = "all"  # of an encoder's layers
+OLD = "a run of sat_keras 0.1; train it again, or use that version"
 
 
 class _Checked:
@@ -35,7 +36,7 @@ class EncoderSettings(_Checked):
     alpha: float = setting(1.0, "width multiplier of a MobileNet", above=0)
     layer: str | None = setting(None, "layer whose grid is the annotations; the last if not named")
     image_size: int = setting(224, "height and width of photos, in pixels", least=1)
-    patches: int = setting(0, "N: attend over N x N crops instead of a grid; 0 is off", least=0)
+    patches: int = setting(0, "attend over N x N crops instead of a grid; 0 is off", least=0)
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ class RunSettings:
             raise InputError(f"{run}: not a run folder (no {CONFIG} in it)") from error
         except ValueError as error:
             raise InputError(f"{path}: not the settings of a run ({error})") from error
-        if isinstance(content, dict) and "learning_rate" in content:
-            raise InputError(f"{run}: a run of sat_keras 0.1; train it again, or use that version")
+        if is_old(content):
+            raise InputError(f"{run}: {OLD}")
         try:
             return cls.from_dict(content)
         except (TypeError, ValueError) as error:
@@ -193,6 +194,11 @@ PARTS = {
     "data": DataSettings,
     "training": TrainingSettings,
 }
+
+
+def is_old(content):
+    """Whether these are settings of version 0.1, which were not nested."""
+    return isinstance(content, dict) and "learning_rate" in content
 
 
 def _check_names(what, dataclass_, content):

@@ -168,7 +168,8 @@ def _load_start(settings):
     if (captioner.attention == "none") != (decoder["attention"] == "none"):
         raise InputError(f"{source}: was trained with attention {captioner.attention}")
     captioner.search = settings.search
-    if all(getattr(captioner, name) == decoder[name] for name in _FREE):
+    policies = {captioner.dtype_policy.name, keras.config.dtype_policy().name}
+    if len(policies) == 1 and all(getattr(captioner, name) == decoder[name] for name in _FREE):
         return captioner
     changed = Captioner(encoder, captioner.vocabulary, search=settings.search, **decoder)
     changed.decoder.set_weights(captioner.decoder.get_weights())
