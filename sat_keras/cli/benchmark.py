@@ -1,7 +1,7 @@
 """Times a .tflite file: cold start, captions, memory, beside its plain encoder."""
 
 from sat_keras.cli.output import DONE
-from sat_keras.runs.paths import check_source
+from sat_keras.runs.paths import check_file, check_source
 
 
 def add_options(parser):
@@ -11,7 +11,8 @@ def add_options(parser):
 
 
 def check(options):
-    check_source(options.file)
+    check_file(options.file)
+    check_file(options.photo)
     if options.run:
         check_source(options.run)
 

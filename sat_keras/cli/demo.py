@@ -3,13 +3,20 @@
 import time
 from pathlib import Path
 
+from sat_keras.cli.options import folder_path
 from sat_keras.cli.output import DONE, say, verbosity
 
 PICTURE = 13  # of the test split
 
 
 def add_options(parser):
-    parser.add_argument("--out", default="demo", help="folder for all it makes (default: demo)")
+    parser.add_argument(
+        "--out",
+        type=folder_path,
+        default="demo",
+        metavar="DIR",
+        help="folder for all it makes (default: demo)",
+    )
 
 
 def run(options):

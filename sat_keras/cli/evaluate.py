@@ -9,9 +9,9 @@ from sat_keras.cli.options import (
     named,
     records,
 )
-from sat_keras.cli.output import DONE
+from sat_keras.cli.output import DONE, hushed
 from sat_keras.datasets import check_data_dir
-from sat_keras.runs.paths import check_source
+from sat_keras.runs.paths import check_model, check_source
 
 
 def add_options(parser):
@@ -36,8 +36,11 @@ def add_options(parser):
 
 
 def check(options):
-    for source in (options.model, *(options.consensus or ())):
-        check_source(source)
+    if options.consensus is None:
+        check_model(options.model)
+    else:
+        for source in (options.model, *options.consensus):
+            check_source(source)
     check_data_dir(options.dataset, options.data_dir)
 
 
@@ -58,7 +61,7 @@ def run(options):
         )
         made = {**made_with(options.model), "consensus": {}}
         made["consensus"] = {each: made_with(each) for each in options.consensus}
-    scores, captions = evaluate(caption, builder, options.split, options.limit)
+    scores, captions = evaluate(hushed()(caption), builder, options.split, options.limit)
     settings = {
         "model": options.model,
         "dataset": options.dataset,

@@ -7,20 +7,33 @@ from sat_export.schemes import DECODER_SCHEMES, SCHEMES, check_target, choose
 from sat_keras.cli.options import add_search, count, named
 from sat_keras.cli.output import DONE
 from sat_keras.runs.paths import check_source
+from sat_keras.runs.sources import trained_on
 
 
 def add_options(parser):
     parser.add_argument("run", metavar="RUN|PRESET")
-    parser.add_argument("--format", default="tflite", choices=("tflite", "saved-model"))
+    parser.add_argument(
+        "--format",
+        default="tflite",
+        choices=("tflite", "saved-model"),
+        help="one file for a device, or a folder for TensorFlow Serving (default: tflite)",
+    )
     parser.add_argument(
         "--target",
         default="cpu",
         choices=("cpu", "gpu"),
         help="gpu: `encode` and `step` alone, which run on a GPU whole (default: cpu)",
     )
-    parser.add_argument("--quantize", default="none", choices=tuple(SCHEMES))
     parser.add_argument(
-        "--quantize-decoder", choices=DECODER_SCHEMES, help="default: as --quantize has it"
+        "--quantize",
+        default="none",
+        choices=tuple(SCHEMES),
+        help="numbers of the weights, and int8, qat and int4 between layers too (default: none)",
+    )
+    parser.add_argument(
+        "--quantize-decoder",
+        choices=DECODER_SCHEMES,
+        help="another scheme for the decoder (default: as --quantize has it)",
     )
     parser.add_argument(
         "--photos",
@@ -34,11 +47,15 @@ def add_options(parser):
         help="what qat preserves: the annotations, or the decoder's words too "
         "(default: annotations)",
     )
-    parser.add_argument("--qat-epochs", type=count, metavar="N", help="default: 2")
+    parser.add_argument(
+        "--qat-epochs", type=count, metavar="N", help="epochs of qat's training (default: 2)"
+    )
     parser.add_argument("--sparsity", type=float, metavar="X", help="share of weights set to zero")
     parser.add_argument("--pattern", choices=("any", "2:4"), help="where zeros are (default: any)")
     parser.add_argument("--clusters", type=count, metavar="N", help="distinct weights per kernel")
-    parser.add_argument("--out", required=True, metavar="FILE.tflite|FOLDER")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE.tflite|FOLDER", help="the file or folder to write"
+    )
     add_search(parser)
 
 
@@ -51,6 +68,8 @@ def check(options):
     if options.format == "saved-model":
         if options.quantize != "none" or options.quantize_decoder or _compression(options):
             raise InputError("a SavedModel is float32: leave quantisation and compression out")
+        if Path(options.out).is_file():
+            raise InputError(f"{options.out} is a file: name a folder")
         return
     if Path(options.out).is_dir():
         raise InputError(f"{options.out} is a folder: name a file")
@@ -59,7 +78,7 @@ def check(options):
 
 
 def run(options):
-    from sat_keras.runs.sources import load_captioner, trained_on
+    from sat_keras.runs.sources import load_captioner
 
     captioner, dataset = load_captioner(options.run), trained_on(options.run)
     captioner.search = captioner.search.override(**named(options, "search"))

@@ -4,13 +4,12 @@ import json
 import logging
 import os
 import sys
-import tempfile
 from importlib.metadata import version
 
 from sat_edge.errors import InputError
 from sat_keras import missing_package
 from sat_keras.cli import benchmark, caption, demo, evaluate, export, prepare, report, train, verify
-from sat_keras.cli.output import fail, print_result
+from sat_keras.cli.output import fail, hushed, print_result
 from sat_keras.memory import keep_freed_memory
 
 _VERBS = (demo, prepare, train, evaluate, report, caption, export, verify, benchmark)
@@ -33,7 +32,8 @@ def main(arguments=None):
         with contextlib.redirect_stdout(sys.stderr):
             if hasattr(options.verb, "check"):
                 options.verb.check(options)
-            _load_tensorflow()
+            if getattr(options.verb, "needs_tensorflow", lambda _: True)(options):
+                _load_tensorflow()
             result, status = options.verb.run(options)
     except KeyboardInterrupt:
         return fail(getattr(options.verb, "WHEN_STOPPED", "stopped"))
@@ -69,13 +69,5 @@ def build_parser():
 def _load_tensorflow():
     """Imports TensorFlow without the lines that its libraries write as they are loaded."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
-        kept = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            with contextlib.suppress(ModuleNotFoundError):  # a file is captioned without it
-                import tensorflow  # noqa: F401
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    with hushed(), contextlib.suppress(ModuleNotFoundError):  # said by whoever needs it
+        import tensorflow  # noqa: F401

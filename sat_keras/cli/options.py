@@ -20,25 +20,40 @@ def add_places(parser):
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's own files")
     parser.add_argument(
         "--cache",
+        type=folder_path,
         metavar="DIR",
         default=os.environ.get("SAT_KERAS_CACHE", str(Path.home() / ".cache" / "sat_keras")),
         help="folder for records and annotations (default: %(default)s)",
     )
 
 
+def add_split_name(parser):
+    parser.add_argument(
+        "--split", default="test", choices=SPLITS, help="which photos (default: %(default)s)"
+    )
+
+
 def add_split(parser):
-    parser.add_argument("--split", default="test", choices=SPLITS)
+    add_split_name(parser)
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N photos")
 
 
-def add_search(parser, of="the captioner's own"):
-    group = parser.add_argument_group("search", f"fields that are not named are {of}")
+def add_search(parser, default=None):
+    """One option for each field of `Search` that the command line can name.
+
+    Args:
+        parser: the verb's.
+        default: `Search`, what is not named. Defaults to `None`: the captioner's own.
+    """
+    text = "what the captioner has as its own" if default else "default: the captioner's own"
+    group = parser.add_argument_group("search", text)
     fields = {
         "beam_width": (int, "K", "captions kept at each word; 1 is greedy"),
         "length_penalty": (float, "X", "captions are ranked by log-probability / length^X"),
         "no_repeat_ngram": (int, "N", "no N words in a row come twice; 0 is off"),
     }
     for name, (type_, metavar, text) in fields.items():
+        text += f" (default: {getattr(default, name)})" if default else ""
         group.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"search.{name}",
@@ -111,6 +126,13 @@ def file_path(text):
     """The type of an option that names a file to write."""
     if Path(text).is_dir():  # said now, not after an hour
         raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    return text
+
+
+def folder_path(text):
+    """The type of an option that names a folder to write into."""
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
     return text
 
 

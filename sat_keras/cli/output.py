@@ -1,4 +1,9 @@
+import contextlib
+import os
 import sys
+import tempfile
+
+from sat_edge.errors import InputError
 
 DONE, FAILED = 0, 1  # argparse itself exits with 2 on wrong usage
 
@@ -31,3 +36,28 @@ def print_result(result):
                 print("\t".join(str(field) for field in fields))
         else:
             print(f"{name:44}{value:.4f}" if isinstance(value, float) else f"{name:44}{value}")
+
+
+@contextlib.contextmanager
+def hushed():
+    """Holds back what libraries write to standard error by themselves, past Python.
+
+    It is written after all where something breaks, but not beside a line of ours.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        broken = False
+        try:
+            yield
+        except Exception as error:
+            broken = not isinstance(error, InputError | ModuleNotFoundError)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            if broken:
+                held.seek(0)
+                os.write(2, held.read())

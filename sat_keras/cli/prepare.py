@@ -3,6 +3,7 @@
 from sat_keras.cli.options import add_dataset, add_settings, annotations, named, records
 from sat_keras.cli.output import DONE
 from sat_keras.datasets import SPLITS, check_data_dir
+from sat_keras.runs.paths import check_weights
 from sat_keras.runs.settings import EncoderSettings
 
 
@@ -18,7 +19,7 @@ def add_options(parser):
 
 
 def check(options):
-    EncoderSettings(**named(options, "encoder"))
+    check_weights(EncoderSettings(**named(options, "encoder")).weights)
     check_data_dir(options.dataset, options.data_dir)
 
 

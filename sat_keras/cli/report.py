@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
-from sat_keras.cli.options import add_places, add_search, file_path, named, records
+from sat_keras.cli.options import (
+    add_places,
+    add_search,
+    add_split_name,
+    file_path,
+    named,
+    records,
+)
 from sat_keras.cli.output import DONE
-from sat_keras.datasets import SPLITS, check_data_dir
+from sat_keras.datasets import check_data_dir
 from sat_keras.runs.paths import check_run
 from sat_keras.runs.settings import RunSettings
 
@@ -12,9 +19,9 @@ from sat_keras.runs.settings import RunSettings
 def add_options(parser):
     parser.add_argument("run", metavar="RUN")
     add_places(parser)
-    parser.add_argument("--split", default="test", choices=SPLITS)
+    add_split_name(parser)
     parser.add_argument(
-        "--out", type=file_path, metavar="FILE.html", help="default: RUN/report.html"
+        "--out", type=file_path, metavar="FILE.html", help="the page (default: RUN/report.html)"
     )
     add_search(parser)
 

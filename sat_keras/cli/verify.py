@@ -5,8 +5,10 @@ from pathlib import Path
 from sat_edge.errors import InputError
 from sat_keras.cli.options import add_places, add_split, file_path, records
 from sat_keras.cli.output import DONE, fail
+from sat_keras.datasets import check_data_dir
 from sat_keras.files import write_json
 from sat_keras.runs.paths import check_source
+from sat_keras.runs.sources import trained_on
 
 
 def add_options(parser):
@@ -21,24 +23,25 @@ def add_options(parser):
         metavar="X",
         help="share of CIDEr that a quantised file may lose (default: 0.05)",
     )
-    parser.add_argument("--out", type=file_path, metavar="FILE.json")
+    parser.add_argument("--out", type=file_path, metavar="FILE.json", help="write the result there")
 
 
 def check(options):
     check_source(options.run)
     if not Path(options.artefact).exists():
         raise InputError(f"{options.artefact}: no such file or folder")
-
-
-def run(options):
-    from sat_export.verify import verify
-    from sat_keras.runs.sources import load_captioner, trained_on
-
     options.dataset = trained_on(options.run)
     if options.dataset is None:
         raise InputError(
             f"{options.run}: does not name its data set: save_to_preset(trained_on=...)"
         )
+    check_data_dir(options.dataset, options.data_dir)
+
+
+def run(options):
+    from sat_export.verify import verify
+    from sat_keras.runs.sources import load_captioner
+
     captioner, builder = load_captioner(options.run), records(options)
     result = verify(
         captioner, options.artefact, builder, options.split, options.limit, options.most_lost

@@ -1,4 +1,7 @@
-"""Captioners out of what was trained: a run folder, or a preset by its name or folder."""
+"""Captioners out of what was trained: a run folder, or a preset by its name or folder.
+
+TensorFlow is imported where a captioner of Keras is loaded: a `.tflite` file is captioned without.
+"""
 
 from pathlib import Path
 
@@ -8,10 +11,6 @@ from sat_edge import Captioner as EdgeCaptioner
 from sat_edge.errors import InputError
 from sat_edge.search import Search
 from sat_keras import pretrained
-from sat_keras.annotation_cache import build_annotation_cache
-from sat_keras.captioner import Captioner
-from sat_keras.consensus import WIDE, Consensus
-from sat_keras.runs.folder import load_run
 from sat_keras.runs.settings import RunSettings
 from sat_keras.tokenizer import tokenize
 
@@ -28,6 +27,9 @@ def load_captioner(source, encoder_weights="imagenet"):
     Raises:
         InputError: see `load_run` and `Captioner.from_preset`.
     """
+    from sat_keras.captioner import Captioner
+    from sat_keras.runs.folder import load_run
+
     if pretrained.is_preset(source):
         return Captioner.from_preset(source, encoder_weights)
     return load_run(source)
@@ -42,10 +44,10 @@ def captions_by(source, **search):
     """
     if Path(source).suffix == ".tflite":
         edge = EdgeCaptioner(source)
-        how = edge.search.override(**search)
+        how = edge.search.override(n_best=1, **search)
         return lambda photos: [edge.caption(photo, **search) for photo in photos], how.as_dict()
     captioner = load_captioner(source)
-    how = captioner.search.override(**search)
+    how = captioner.search.override(n_best=1, **search)
     return lambda photos: captioner.caption(photos, **search), how.as_dict()
 
 
@@ -59,6 +61,8 @@ def captions_by_consensus(sources, builder, cache_dir, split, **search):
     Raises:
         InputError: for the training split, or a search that finds one caption.
     """
+    from sat_keras.consensus import WIDE
+
     how = Search(**{**WIDE, **search})
     if how.beam_width == 1:
         raise InputError("consensus chooses among captions: name a beam width above 1")
@@ -100,6 +104,9 @@ def load_consensus(sources, builder, cache_dir):
     Raises:
         InputError: see `load_captioner`.
     """
+    from sat_keras.annotation_cache import build_annotation_cache
+    from sat_keras.consensus import Consensus
+
     captioners = [load_captioner(source) for source in sources]
     features = []
     for captioner in captioners:

@@ -1,0 +1,46 @@
+import json
+import re
+
+from sat_keras import cli
+
+
+def test_report(trained, tmp_path, capsys):
+    page = tmp_path / "report.html"
+    arguments = ["report", trained["run"], "--split=train", f"--out={page}", "--json"]
+    capsys.readouterr()
+    assert cli.main([*arguments, *trained["places"]]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    text = page.read_text()
+    assert not re.search(r"""(src|href|url)[=(]["']?http""", text)
+    assert f"BLEU-4<b>{printed['BLEU-4']:.3f}</b>" in text
+
+    # Four photos, by lot, from the best on and from the worst on: their order is by CIDEr.
+    drawn, best, worst = (
+        re.findall(r'<img alt="(\d.jpg)".*?CIDEr ([\d.]+)', part, re.DOTALL)
+        for part in text.split("<h2>")[2:5]
+    )
+    assert sorted(drawn) == sorted(best) == sorted(worst)
+    assert {name for name, _ in drawn} == {f"{i}.jpg" for i in range(4)}
+    assert [cider for _, cider in best] == sorted((cider for _, cider in best), reverse=True)
+    assert worst == best[::-1] and best != worst
+
+    # Each word with its picture, each photo with its references.
+    out = tmp_path / "results.json"
+    arguments = ["evaluate", trained["run"], "flickr8k", "--split=train", f"--out={out}"]
+    assert cli.main([*arguments, *trained["places"]]) == 0
+    captions = [each["caption"] for each in json.loads(out.read_text())["captions"]]
+    words = sum(len(caption.split()) for caption in captions)
+    assert text.count('data-overlay="data:image/jpeg;base64,/9j/') == 3 * words
+    assert text.count("<li>A red square on grey .</li>") == 3 * 2
+
+
+def test_the_settings_and_the_search_that_was_used_are_on_the_page(trained, without_java, tmp_path):
+    page = tmp_path / "report.html"
+    arguments = ["report", trained["run"], f"--out={page}", "--beam-width=2", *trained["places"]]
+    assert cli.main(arguments) == 0
+    rows = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", page.read_text()))
+    assert rows["dataset"] == "flickr8k"
+    assert rows["decoder: units"] == "8"
+    assert rows["objective: name"] == "cross-entropy"
+    assert rows["training: epochs"] == "6"
+    assert (rows["search: beam_width"], rows["search: length_penalty"]) == ("2", "0.0")
