@@ -14,7 +14,7 @@ from sat_keras.cli.output import DONE, verbosity
 from sat_keras.datasets import check_data_dir
 from sat_keras.recipes import RECIPES
 from sat_keras.runs.paths import check_source, check_weights
-from sat_keras.runs.phases import check_resumed, load_phases, new_phases
+from sat_keras.runs.phases import check_resumed, load_phases, new_phases, phase_settings
 
 WHEN_STOPPED = "stopped; --resume goes on after the last complete epoch"
 
@@ -50,7 +50,8 @@ def run(options):
     from sat_keras.runs.training import check_names, train_phases
 
     phases = _phases(options)
-    check_names(phases)
+    for settings in phase_settings(options.out, phases).values():
+        check_names(settings)
     history = train_phases(options.out, phases, records(options), annotations(options), verbosity())
     return {"run": options.out, **history[-1]}, DONE
 

@@ -118,11 +118,10 @@ def load_encoder(settings, weights=None):
     return Encoder(settings.name, settings.layer, settings.alpha, size, weights, settings.patches)
 
 
-def check_names(phases):
-    """Raises `InputError` for an unknown encoder or scorer of a phase, before anything slow."""
-    for settings in map(RunSettings.from_dict, phases.values()):
-        check_choice("encoder", settings.encoder.name, BACKBONES)
-        check_choice("scorer", settings.decoder.scorer, Scorer.known)
+def check_names(settings):
+    """Raises `InputError` for an unknown encoder or scorer, before anything slow."""
+    check_choice("encoder", settings.encoder.name, BACKBONES)
+    check_choice("scorer", settings.decoder.scorer, Scorer.known)
 
 
 # === The captioner ===

@@ -61,7 +61,12 @@ def test_a_search_that_is_named_is_the_captioner_s_own(trained, tiny, tmp_path, 
 def test_a_recipe_trains_in_phases_and_resumes(trained, tiny, monkeypatch, tmp_path, capsys, fails):
     phases = {
         "first": {"training": {"epochs": 1}},
-        "second": {"training": {"epochs": 2}, "decoder": {"dropout": 0.1}},
+        "second": {
+            "training": {"epochs": 2},
+            "decoder": {"dropout": 0.1},
+            "objective": {"name": "self-critical"},  # needs the phase before
+            "data": {"captions_per_photo": 4},
+        },
     }
     monkeypatch.setitem(recipes.RECIPES, "soft-mobilenet-v2", lambda: phases)
     folder = tmp_path / "run"

@@ -319,12 +319,12 @@ def test_a_run_s_captioner_has_the_run_s_search(builder, soft, settings_of, tmp_
     assert RunSettings.load(tmp_path).search == load_run(tmp_path).search == Search(**search)
 
 
-def test_unknown_networks_are_refused_at_once(nested):
-    training.check_names({"": nested()})
+def test_unknown_networks_are_refused_at_once(settings_of):
+    training.check_names(settings_of())
     with pytest.raises(InputError, match="unknown encoder 'mobilenet_v9'"):
-        training.check_names({"": nested(encoder={"name": "mobilenet_v9"})})
+        training.check_names(settings_of(encoder={"name": "mobilenet_v9"}))
     with pytest.raises(InputError, match="unknown scorer 'loud'"):
-        training.check_names({"a": nested(), "b": nested(decoder={"scorer": "loud"})})
+        training.check_names(settings_of(decoder={"scorer": "loud"}))
 
 
 # === Phases ===
