@@ -28,7 +28,7 @@ def demo(tmp_path_factory):
     """The demo's folder, its JSON result, and the most memory it held, in bytes."""
     folder = tmp_path_factory.mktemp("demo")
     process = subprocess.Popen(
-        [sys.executable, "-m", "sat_keras.cli", "demo", "--json", "--out", str(folder / "out")],
+        [sys.executable, "-m", "sat_keras", "demo", "--json", "--out", str(folder / "out")],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -82,10 +82,12 @@ def test_same_captions_from_keras_from_the_file_and_by_hand(demo, pictures):
 
 def by_hand(edge, picture):
     """Greedy decoding over the `encode` and `step` signatures."""
-    state, token, tokens = edge.encode(picture), START, []
-    while token != END and len(tokens) < edge.settings["max_length"]:
+    encoded, names = edge.encode(picture), edge.settings.state
+    state = {name: encoded[name] for name in (*names.returned, *names.kept)}
+    token, tokens = START, []
+    while token != END and len(tokens) < edge.settings.max_length:
         outputs = edge.step(token, **state)
-        state |= {"h": outputs["h"], "c": outputs["c"]}
+        state |= {name: outputs[name] for name in names.returned}
         logits = outputs["logits"][0].copy()
         logits[[0, 1, 3]] = -np.inf  # <pad>, <start>, <unk>
         token = int(logits.argmax())

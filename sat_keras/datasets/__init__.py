@@ -83,21 +83,41 @@ def read_photos(builder, split, first=0):
         read_config=tfds.ReadConfig(interleave_cycle_length=1),
         shuffle_files=False,
     )
+    features = builder.info.features
     for example in tfds.as_numpy(dataset):
         encoded, name = example.pop("image"), example.pop("image/filename").decode()
-        captions = [each["text"] for each in _plain(example.pop("captions"))]
-        others = {feature: _plain(value) for feature, value in example.items()}
-        yield name, encoded, {"filename": name, "captions": captions, **others}
+        record = {each: _nested(features[each], _plain(value)) for each, value in example.items()}
+        captions = [each["text"] for each in record.pop("captions")]
+        yield name, encoded, {"filename": name, "captions": captions, **record}
 
 
 def _plain(value):
-    """NumPy's values as Python's; a sequence of dicts, which TFDS turns into a dict of sequences,
-    as a list of dicts."""
+    """Values of NumPy and ragged tensors as Python's, text as str."""
     if isinstance(value, dict):
-        columns = [_plain(column) for column in value.values()]
-        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
-    if isinstance(value, bytes):
-        return value.decode()
-    if value.dtype.hasobject:
+        return {name: _plain(each) for name, each in value.items()}
+    for convert in ("to_list", "tolist"):  # of a ragged tensor, of an array
+        if hasattr(value, convert):
+            value = getattr(value, convert)()
+    if isinstance(value, list):
         return [_plain(each) for each in value]
-    return value.tolist()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _nested(feature, value):
+    """Sequences of dicts, which TFDS turns into dicts of sequences, as lists of dicts."""
+    if not isinstance(value, dict):
+        return value
+    if not hasattr(feature, "feature"):  # no sequence
+        return {name: _nested(feature[name], each) for name, each in value.items()}
+    return [_nested(feature.feature, _row(value, i)) for i in range(_count(value))]
+
+
+def _count(columns):
+    first = next(iter(columns.values()))
+    return _count(first) if isinstance(first, dict) else len(first)
+
+
+def _row(columns, i):
+    return {
+        name: _row(each, i) if isinstance(each, dict) else each[i] for name, each in columns.items()
+    }

@@ -65,13 +65,6 @@ def trained_on(preset):
     return _read_config(_directory(preset)).get("trained_on")
 
 
-def default_search(preset):
-    """A preset's `Search`."""
-    directory = _directory(preset)
-    with _damage_named(directory):
-        return Search(**_read_config(directory)["search"])
-
-
 def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
     from sat_keras.encoders import Encoder
@@ -85,7 +78,7 @@ def load(captioner_class, preset, encoder_weights):
             weights = [file[name] for name in sorted(file)]
         encoder = Encoder(**encoder, weights=encoder_weights if digest else None)
         vocabulary = Vocabulary.load(directory / _VOCABULARY)
-        config["search"] = Search(**config["search"])
+        config["search"] = _read_search(directory, config)
         captioner = captioner_class(encoder, vocabulary, **config)
         count = len(captioner.decoder.get_weights())
         captioner.decoder.set_weights(weights[:count])
@@ -105,6 +98,13 @@ def _read_config(directory):
     if "search" not in config:
         raise InputError(f"{directory}: a preset of sat_keras 0.1; save it again by this version")
     return config
+
+
+def _read_search(directory, config):
+    try:
+        return Search(**config["search"])
+    except InputError as error:
+        raise InputError(f"{directory / _CONFIG}: {error}") from error
 
 
 def _directory(preset):

@@ -98,9 +98,10 @@ class Fixed:
     def annotations(self, photos):
         return np.stack([np.stack([photo, photo + 1, photo - 1]) for photo in photos])
 
-    def beam_search(self, photos, beam_width, length_penalty, no_repeat_ngram, n_best):
-        assert beam_width == n_best
-        return [self.found[:n_best]] * len(photos)
+    def beam_search(self, photos, **search):
+        self.search = search
+        assert search["beam_width"] == search["n_best"]
+        return [self.found[: search["n_best"]]] * len(photos)
 
 
 def test_the_caption_that_was_said_of_such_photos_is_taken():
@@ -123,3 +124,13 @@ def test_without_weight_the_most_probable_is_taken():
         [one, Fixed(("a dog runs on grass", -1.0))], [FEATURES] * 2, WORDS, weight=0.0
     )
     assert {each.text for each in consensus.caption(list(FEATURES))} == {"a dog runs on grass"}
+
+
+def test_every_caption_of_a_wide_beam_is_a_candidate_unless_another_search_is_named():
+    one = Fixed(("a cat sleeps on grass", -2.0))
+    consensus = Consensus([one], [FEATURES], WORDS)
+    consensus.caption(list(FEATURES))
+    wide = {"beam_width": 20, "length_penalty": 0.5, "no_repeat_ngram": 0, "n_best": 20}
+    assert one.search == wide
+    consensus.caption(list(FEATURES), beam_width=4, no_repeat_ngram=3)
+    assert one.search == {**wide, "beam_width": 4, "no_repeat_ngram": 3, "n_best": 4}

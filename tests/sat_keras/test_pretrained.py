@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 
 import h5py
@@ -6,8 +8,10 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from sat_edge import InputError
+from sat_edge.search import Search
 from sat_keras import Captioner, pretrained
 from sat_keras.metrics import caption_scores
+from sat_keras.objectives import SelfCritical
 
 
 @pytest.fixture
@@ -21,14 +25,15 @@ def nine_bits(kernel):
 
 
 def test_a_preset_says_what_the_captioner_said(make_captioner, images, tmp_path):
-    captioner = make_captioner(self_critical=True)
+    captioner = make_captioner(search=Search(beam_width=2, no_repeat_ngram=2))
+    captioner.compile(objective=SelfCritical(temperature=0.9))  # no matter of the captioner's
     captioner.save_to_preset(tmp_path / "mine")
     loaded = Captioner.from_preset(tmp_path / "mine")
+    assert not loaded.compiled and loaded.search == captioner.search
     for part in (captioner.encoder, captioner.decoder):
         weights = part.get_weights()
         part.set_weights([nine_bits(each) if each.ndim > 1 else each for each in weights])
-    settings = {**captioner.get_config(), "name": loaded.name, "self_critical": False}
-    assert loaded.get_config() == settings
+    assert loaded.get_config() == {**captioner.get_config(), "name": loaded.name}
     for one, other in zip(captioner.caption(images), loaded.caption(images), strict=True):
         assert one.text == other.text
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
@@ -70,6 +75,44 @@ def test_unknown_and_damaged_presets(make_captioner, tmp_path):
     path.write_bytes((tmp_path / "other" / "weights.npz").read_bytes())
     with pytest.raises(InputError, match="mine: not a preset's files"):
         Captioner.from_preset(tmp_path / "mine")
+
+
+def change_search(folder, search):
+    """Replaces the search of a preset's config.json; `None` takes it out."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), "search": search}
+    if search is None:
+        del config["search"]
+    path.write_text(json.dumps(config))
+
+
+def test_a_preset_of_version_0_1_is_refused_in_one_line(make_captioner, tmp_path):
+    folder = tmp_path / "mine"
+    make_captioner().save_to_preset(folder)
+    change_search(folder, None)  # it had none
+    line = f"{folder}: a preset of sat_keras 0.1; save it again by this version"
+    for read in (Captioner.from_preset, pretrained.trained_on):
+        with pytest.raises(InputError, match=f"^{re.escape(line)}$"):
+            read(folder)
+
+
+def test_a_search_that_cannot_be_is_named_with_its_file(make_captioner, tmp_path):
+    make_captioner().save_to_preset(tmp_path / "mine")
+    change_search(tmp_path / "mine", {"beam_width": 0})
+    line = f"{tmp_path / 'mine' / 'config.json'}: beam_width is 0: name 1 or more"
+    with pytest.raises(InputError, match=f"^{re.escape(line)}$"):
+        Captioner.from_preset(tmp_path / "mine")
+    change_search(tmp_path / "mine", {"width": 3})
+    with pytest.raises(InputError, match="mine: not a preset's files .*width"):
+        Captioner.from_preset(tmp_path / "mine")
+
+
+def test_what_is_a_preset(make_captioner, tmp_path):
+    assert all(pretrained.is_preset(name) for name in pretrained.NAMES)
+    assert not pretrained.is_preset(tmp_path) and not pretrained.is_preset("flickr8k-loud")
+    make_captioner().save_to_preset(tmp_path / "mine", trained_on="shapes")
+    assert pretrained.is_preset(tmp_path / "mine")
+    assert pretrained.trained_on(tmp_path / "mine") == "shapes"
 
 
 def test_another_folder_is_not_replaced(make_captioner, tmp_path):

@@ -1,7 +1,5 @@
 """What tests of the command share: a run on tiny photos and its file, a photo, how errors look."""
 
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,9 +60,3 @@ def fails(capsys):
         assert captured.out == ""
 
     return run
-
-
-@pytest.fixture
-def without_java(monkeypatch):
-    """METEOR takes seconds to start, and is left out where there is no Java."""
-    monkeypatch.setattr(shutil, "which", lambda *_: None)

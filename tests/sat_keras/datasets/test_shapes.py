@@ -94,3 +94,17 @@ def test_phrases_that_name_nothing_there():
     named = named_objects(words, objects)
     assert named == [None, None, None, -1, -1, -1, None, None, 1, 1, None, None, -1]
     assert named_objects(["red"], objects) == [-1]  # two are red
+
+
+def test_boxes_of_words_come_from_the_record(tmp_path):
+    from sat_keras.datasets.shapes.shapes_dataset_builder import Builder
+
+    things = [
+        {"size": "small", "color": "red", "shape": "circle", "bbox": [0.0, 0.0, 0.5, 0.5]},
+        {"size": "large", "color": "red", "shape": "star", "bbox": [0.5, 0.5, 1.0, 1.0]},
+    ]
+    words = "there is a red circle and a blue star".split()
+    found = Builder(data_dir=tmp_path).named_boxes(words, {"objects": things})
+    circle = [[0.0, 0.0, 0.5, 0.5]]
+    none = []  # a phrase that names nothing in the picture
+    assert found == [None, None, None, circle, circle, None, None, none, none]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def test_beam_width_1_is_greedy(sources, pictures):
 
 @pytest.mark.parametrize("name", pretrained.NAMES)
 def test_presets_are_searched_by_a_beam_of_3(name):
-    assert pretrained.default_search(name) == Search(beam_width=3, length_penalty=0.5)
+    config = json.loads((Path(pretrained.__file__).parent / name / "config.json").read_text())
+    assert config["search"] == {**WIDE, "no_repeat_ngram": 0, "n_best": 1}
     captioner = Captioner.from_preset(name, encoder_weights=None)
     assert captioner.search == Search(beam_width=3, length_penalty=0.5)
 
