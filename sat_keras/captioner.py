@@ -196,10 +196,11 @@ class Captioner(keras.Model):
 
     def encode(self, x, training=False):
         """Images `(B, H, W, 3)` to annotations `(B, L, D)`; annotations stay as they are."""
-        if len(x.shape) == 4:
-            learns = training and self.encoder.trainable
-            return self.encoder(ops.cast(x, "float32"), training=learns)
-        return x
+        if len(x.shape) != 4:
+            return x
+        learns = training and self.encoder.trainable
+        encode = partial(self.encoder, training=learns)
+        return replicas.map_rows(encode, ops.cast(x, "float32"))
 
     def call(self, x, tokens, training=False, noise=()):
         """`logits` `(B, T, V)`, `alphas` `(B, T, L)` and `samples` of the words after `tokens`.

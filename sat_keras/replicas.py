@@ -60,6 +60,17 @@ def rows(count):
     )
 
 
+def map_rows(function, tensor):
+    """`function(tensor)`, row by row, of a tensor of which this replica may have no row."""
+    if not _context():
+        return function(tensor)
+    # oneDNN's convolution gives no rows the shape of its input: it gets one of zeros.
+    count = tf.shape(tensor)[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+    padded = tf.pad(tensor, [[0, missing]] + [[0, 0]] * (len(tensor.shape) - 1))
+    return function(padded)[:count]
+
+
 def hand_in_once(gradients):
     """The gradients of the whole batch, as each replica hands them to a Keras optimizer.
 

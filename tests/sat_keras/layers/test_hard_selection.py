@@ -60,7 +60,7 @@ def test_without_noise_it_is_soft(inputs):
 
 def test_noise_stays_float32_under_mixed_precision(inputs):
     """Half a float has too few numbers: of equal scores the first location would come too often."""
-    scores, annotations = inputs
+    _, annotations = inputs
     selection = HardSelection(dtype="mixed_bfloat16")
     noise = np.array([[1.0, 1.001, 1.0005]] * B, "float32")  # alike in bfloat16
     sampled = np.ones((B, 1), "float32")
