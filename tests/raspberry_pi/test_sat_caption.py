@@ -79,6 +79,14 @@ def test_the_options_reach_the_captioner(tflite_file, paths, monkeypatch, capsys
     assert capsys.readouterr().out == f"{paths[0]}\t{wanted.text}\t{wanted.log_prob:.3f}\n"
 
 
+@pytest.fixture(scope="module")
+def beam_file(captioner, tmp_path_factory):
+    path = tmp_path_factory.mktemp("beam") / "captioner.tflite"
+    search = Search(beam_width=3, length_penalty=0.5, no_repeat_ngram=1, n_best=2)
+    export_tflite(captioner, path, search=search)
+    return path
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -90,18 +98,14 @@ def test_the_options_reach_the_captioner(tflite_file, paths, monkeypatch, capsys
     ],
 )
 def test_the_search_is_the_file_s_but_for_named_fields(
-    captioner, paths, tmp_path, monkeypatch, capsys, options, named
+    beam_file, tflite_file, paths, monkeypatch, capsys, options, named
 ):
-    search = Search(beam_width=3, length_penalty=0.5, no_repeat_ngram=1, n_best=2)
-    model = tmp_path / "captioner.tflite"
-    export_tflite(captioner, model, search=search)
-    status, asked = run_main([model, "--json", paths[0], *options], monkeypatch)
+    status, asked = run_main([beam_file, "--json", paths[0], *options], monkeypatch)
     assert status == 0 and asked[1:] == [named]
     record = json.loads(capsys.readouterr().out)
     fields = {"beam_width": 3, "length_penalty": 0.5, "no_repeat_ngram": 1, **named}
-    # Of a file that has another search.
-    export_tflite(captioner, model, search=Search())
-    assert record["text"] == Captioner(model).caption(paths[0], **fields).text
+    # Of the same model with another search in its file.
+    assert record["text"] == Captioner(tflite_file).caption(paths[0], **fields).text
 
 
 def test_bad_photos_are_named_and_the_others_captioned(tflite_file, paths, tmp_path):
