@@ -30,9 +30,10 @@ def test_a_request_in_an_environment_of_its_own(captioner, photos, tmp_path):
     subprocess.run(
         [python, "-m", "pip", "install", "-q", *versions], check=True, capture_output=True
     )
-    missing = subprocess.run([python, "-c", "import sat_keras"], capture_output=True, cwd=tmp_path)
+    python = [python, "-E"]  # whatever PYTHONPATH says
+    missing = subprocess.run([*python, "-c", "import sat_keras"], capture_output=True, cwd=tmp_path)
     assert missing.returncode == 1
-    script = [python, TF_SERVING / "without_server.py", model, *paths]
+    script = [*python, TF_SERVING / "without_server.py", model, *paths]
     done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True)
     rows = [line.split("\t")[1] for line in done.stdout.splitlines()]
     wanted = [each.text for each in captioner.caption(sized, beam_width=3)]
