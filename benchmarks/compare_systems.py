@@ -1,12 +1,12 @@
-"""Every system of the family on one data set, with one budget, in one table.
+"""Every system of the family on one data set, with the same budget, in one table.
 
     python benchmarks/compare_systems.py shapes --out runs/shapes
     python benchmarks/compare_systems.py flickr8k --out runs/flickr8k --data-dir Flickr8k \\
         --encoder-weights imagenet
 
-Trains what is not there yet (a stopped run goes on), captions the test split greedily with each,
-exports each to one `.tflite` file, and counts on how many test photos that file says the same.
-Writes `table.md` and `table.json` into the folder.
+Trains the systems that are missing in the folder (a stopped run goes on), captions the test split
+greedily with each, exports each to a `.tflite` file, and counts the test photos that this file
+captions the same. Writes `table.md` and `table.json` into the folder.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import itertools
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tables import percent, save_table, table
@@ -27,78 +26,82 @@ from sat_export.benchmark import median_seconds
 from sat_keras import datasets
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.evaluation import evaluate
-from sat_keras.files import atomic_output
+from sat_keras.files import write_json
 from sat_keras.memory import keep_freed_memory
-from sat_keras.metrics import CaptionReward
 from sat_keras.pipeline import batches
-from sat_keras.presets import DEMO
-from sat_keras.recipe import train_recipe
-from sat_keras.run import CAPTIONER, load_run, read_log
-from sat_keras.run_config import RunConfig
+from sat_keras.recipes import RECIPES
+from sat_keras.runs.folder import load_run, read_log
+from sat_keras.runs.paths import CAPTIONER
+from sat_keras.runs.phases import override
+from sat_keras.runs.settings import RunSettings
+from sat_keras.runs.sources import trained_on
+from sat_keras.runs.training import compile_captioner, train_phases
 
-SYSTEMS = {
-    "inject-first": {"attention": "none", "inject": "first"},
-    "inject-every": {"attention": "none", "inject": "every"},
+HARD = {"entropy": 0.002}
+SYSTEMS = {  # settings beside a budget's
+    "inject-first": {"decoder": {"attention": "none", "inject": "first"}},
+    "inject-every": {"decoder": {"attention": "none", "inject": "every"}},
     "soft-additive": {},
-    "soft-bilinear": {"scorer": "bilinear"},
-    # The same epochs, the first two thirds of them soft.
-    "hard-additive": {"attention": "hard", "warm": True},
-    "hard-bilinear": {"attention": "hard", "scorer": "bilinear", "warm": True},
-    "hard-additive-cold": {"attention": "hard"},
-    "patches": {"patches": 3},
+    "soft-bilinear": {"decoder": {"scorer": "bilinear"}},
+    "hard-additive": {"decoder": {"attention": "hard"}, "objective": HARD},
+    "hard-bilinear": {"decoder": {"attention": "hard", "scorer": "bilinear"}, "objective": HARD},
+    "hard-additive-cold": {"decoder": {"attention": "hard"}, "objective": HARD},
+    "patches": {"encoder": {"patches": 3}},
     # A second phase, beyond the budget.
     "soft-additive-self-critical": {
-        "self_critical": True,
-        "captions_per_photo": 5,
-        "batch_size": 60,
-        "epochs": 1,
-        "learning_rate": 5e-5,
-        "warm_start": "soft-additive",
+        "objective": {"name": "self-critical"},
+        "data": {"captions_per_photo": 5, "batch_size": 60},
+        "training": {"epochs": 1, "learning_rate": 5e-5, "warm_start": "soft-additive"},
     },
 }
+# The same epochs, the first two thirds of them with soft attention.
+BEGIN_SOFT = ("hard-additive", "hard-bilinear")
 BUDGETS = {
-    "shapes": DEMO,
+    "shapes": RECIPES["demo"]()[""],
     "flickr8k": {
-        "dataset": "flickr8k",
-        "units": 256,
-        "embedding_size": 256,
-        "attention_size": 256,
-        "dropout": 0.3,
-        "epochs": 3,
-        "learning_rate": 1e-3,
-        "doubly_stochastic": 0.0,
+        "decoder": {"units": 256, "embedding_size": 256, "attention_size": 256, "dropout": 0.3},
+        "objective": {"doubly_stochastic": 0.0},
+        "training": {"epochs": 3, "learning_rate": 1e-3},
     },
 }
 COMPARED = 200  # photos, with the exported file
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 
 
-def phases(name, budget, folder):
-    """A system's training, as `train_recipe` takes it."""
-    settings = {**budget, **SYSTEMS[name]}
-    if "warm_start" in settings:
-        settings["warm_start"] = str(folder / settings["warm_start"])
-    if settings["attention"] == "hard":
-        settings["entropy"] = 0.002
-    if not settings.pop("warm", False):
-        return {"": settings}
-    epochs = settings["epochs"]
-    soft = {**settings, "attention": "soft", "entropy": 0.0, "epochs": epochs * 2 // 3}
-    hard = {
-        **settings,
-        "epochs": epochs - soft["epochs"],
-        "learning_rate": settings["learning_rate"] / 3,
+def phases(name, dataset, folder, weights):
+    """A system's training, as `train_phases` takes it."""
+    budget, system = BUDGETS[dataset], SYSTEMS[name]
+    of_training = {**budget["training"], **system.get("training", {})}
+    if "warm_start" in of_training:
+        of_training["warm_start"] = str(folder / of_training["warm_start"])
+
+    def settings(decoder, objective, **training):
+        named = {
+            **system,
+            "encoder": {**system.get("encoder", {}), "weights": weights},
+            "decoder": decoder,
+            "objective": objective,
+            "training": {**of_training, **training},
+        }
+        return override({"": budget}, dataset, named)[""]
+
+    decoder, objective = system.get("decoder", {}), system.get("objective", {})
+    if name not in BEGIN_SOFT:
+        return {"": settings(decoder, objective)}
+    epochs, rate = of_training["epochs"], of_training["learning_rate"]
+    first = epochs * 2 // 3
+    return {
+        "soft": settings({**decoder, "attention": "soft"}, {}, epochs=first),
+        "hard": settings(decoder, objective, epochs=epochs - first, learning_rate=rate / 3),
     }
-    return {"soft": soft, "hard": hard}
 
 
 def measure(run, builder):
     """One row of the table, but for the time."""
-    config = RunConfig.load(run)
     captioner = load_run(run)
     scores, captions = evaluate(captioner.caption, builder, "test")
     file = run / "captioner.tflite"
-    export_tflite(captioner, file, trained_on=config.dataset)
+    export_tflite(captioner, file, trained_on=trained_on(run))
     edge = EdgeCaptioner(file)
     photos = itertools.islice(datasets.read_photos(builder, "test"), COMPARED)
     same = [
@@ -118,15 +121,15 @@ def measure(run, builder):
 
 def training_step(run, builder, cache_dir):
     """A function that takes one training step."""
-    config, captioner = RunConfig.load(run), load_run(run)
+    settings, captioner = RunSettings.load(run), load_run(run)
     cache = build_annotation_cache(
-        cache_dir, builder, "validation", captioner.encoder, pixels=config.reads_photos
+        cache_dir, builder, "validation", captioner.encoder, pixels=settings.reads_photos
     )
-    sizes = (config.batch_size, config.captions_per_photo)
+    sizes = (settings.data.batch_size, settings.data.captions_per_photo)
     batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))
-    captioner.reward = CaptionReward([[[4]], [[5]]])  # of any corpus: it is for the time alone
-    captioner.compile(keras.optimizers.Adam(global_clipnorm=config.clip_norm))
-    step = tf.function(captioner.train_step)
+    compile_captioner(captioner, settings, steps=1)
+    captioner.objective.prepare([[[4]], [[5]]])  # any corpus: only the time matters
+    step = tf.function(captioner.train_step, autograph=False)
     return lambda: step(batch)["loss"].numpy()
 
 
@@ -163,16 +166,14 @@ def main():
     cache = options.cache or options.out
     builder = datasets.build_records(options.dataset, cache / "records", options.data_dir)
     rows = {}
-    budget = {"attention": "soft", **BUDGETS[options.dataset]}
-    budget["encoder_weights"] = options.encoder_weights
     for name in options.only:
         run = options.out / name
-        train_recipe(run, phases(name, budget, options.out), builder, cache / "annotations", 2)
+        trained = phases(name, options.dataset, options.out, options.encoder_weights)
+        train_phases(run, trained, builder, cache / "annotations", verbose=2)
         result = run / "result.json"
         if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
             row = measure(run, builder)
-            with atomic_output(result) as temporary:
-                temporary.write_text(json.dumps(row, indent=2))
+            write_json(result, row)
         rows[name] = json.loads(result.read_text())
     steps = {
         name: training_step(options.out / name, builder, cache / "annotations") for name in rows

@@ -2,10 +2,11 @@
 
     python benchmarks/flickr8k.py --data-dir Flickr8k --encoder-weights imagenet --out runs
 
-Trains each preset with each seed (a stopped run goes on; a phase that another preset has already
-trained is taken from there), scores every phase's captioner on the validation split and the last
-one's on the test split, greedily and by beam search, and the consensus of the last ones, one and
-several, on both; writes `flickr8k.md` and `flickr8k.json`.
+Trains each recipe with each seed: a stopped run goes on, and a phase that another recipe has
+already trained is taken from there. Scores every phase's captioner on the validation split, and the
+last phase's on the test split too: greedily, and by the recipe's own search. Then scores the
+consensus of the last captioners, one and several, on both splits. Writes `flickr8k.md` and
+`flickr8k.json`.
 """
 
 import argparse
@@ -17,21 +18,33 @@ from pathlib import Path
 from tables import percent, save_table, table
 
 from sat_keras import datasets
+from sat_keras.consensus import WIDE
 from sat_keras.evaluation import evaluate, save_results
 from sat_keras.files import atomic_output
 from sat_keras.memory import keep_freed_memory
-from sat_keras.presets import PRESETS, SEARCH
-from sat_keras.recipe import train_recipe
-from sat_keras.run import CAPTIONER, load_consensus, load_run
+from sat_keras.recipes import RECIPES
+from sat_keras.runs.paths import CAPTIONER
+from sat_keras.runs.phases import override, phase_settings
+from sat_keras.runs.settings import RunSettings
+from sat_keras.runs.sources import load_captioner, load_consensus
+from sat_keras.runs.training import train_phases
 
-SEARCHES = {"greedy": {}, "beam": SEARCH}
+NAMES = [name for name in RECIPES if name != "demo"]  # which is of drawn shapes
+SEARCHES = {"greedy": {"beam_width": 1}, "beam": {}}  # what replaces the recipe's own
 CONSENSUS = (
     ("soft-mobilenet-v2",),
     ("soft-efficientnet-lite2",),
     ("soft-efficientnet-lite2", "soft-mobilenet-v2"),
 )
-CONSENSUS_SEARCH = {"beam_width": 20, "length_penalty": 0.5}
 COLUMNS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L")
+
+
+def phases_of(recipe, seed, weights):
+    """A recipe's phases with a seed; `weights` are MobileNetV2's."""
+    named = {"training": {"seed": seed}}
+    if "mobilenet-v2" in recipe:
+        named["encoder"] = {"weights": weights}
+    return override(RECIPES[recipe](), "flickr8k", named)
 
 
 def take_phases(folder, phases, others):
@@ -47,21 +60,57 @@ def take_phases(folder, phases, others):
 
 
 def scores_of(runs, builder, split, name, load, search):
-    """Of one way to caption; kept beside the first run, with the captions."""
+    """Scores of one way to caption; kept beside the first run, with the captions.
+
+    Args:
+        runs: list of paths of run folders.
+        builder, split: see `evaluate`.
+        name: str, of the way.
+        load: function that loads the captioner or the consensus.
+        search: fields of `Search` that replace its own.
+    """
     path = runs[0] / f"{split}-{name}.json"
     changed = max((run / CAPTIONER).stat().st_mtime for run in runs)
     if not path.exists() or path.stat().st_mtime < changed:
         scores, captions = evaluate(partial(load().caption, **search), builder, split)
-        settings = {"runs": [run.name for run in runs], "split": split, **search}
+        used = RunSettings.load(runs[0]).search.override(**search).as_dict()
+        settings = {"runs": [run.name for run in runs], "split": split, **used}
         save_results(path, scores, captions, settings)
     return json.loads(path.read_text())["scores"]
 
 
+def rows_of_phases(recipe, seed, folders, builder):
+    """Rows of a trained recipe: every phase on validation, the last one on the test split too."""
+    *_, last = folders
+    rows = []
+    for phase, split in [*((name, "validation") for name in folders), (last, "test")]:
+        row = {"recipe": recipe, "seed": seed, "phase": phase, "split": split}
+        load = partial(load_captioner, folders[phase])
+        for name, search in SEARCHES.items():
+            scores = scores_of([folders[phase]], builder, split, name, load, search)
+            rows.append({**row, "search": name, **scores})
+    return rows
+
+
+def rows_of_consensus(recipes, seed, out, builder, annotations):
+    """Rows of the consensus of trained recipes."""
+    name = " + ".join(recipes)
+    *_, last = RECIPES[recipes[-1]]()
+    runs = [out / f"{recipe}-{seed}" for recipe in recipes]
+    load = partial(load_consensus, runs, builder, annotations)
+    row = {"recipe": name, "seed": seed, "phase": last, "search": "consensus"}
+    rows = []
+    for split in ("validation", "test"):
+        scores = scores_of(runs, builder, split, f"consensus of {name}", load, WIDE)
+        rows.append({**row, "split": split, **scores})
+    return rows
+
+
 def markdown(rows):
-    head = ["preset, seed", "phase", "split", "search", *COLUMNS, "CIDEr"]
+    head = ["recipe, seed", "phase", "split", "search", *COLUMNS, "CIDEr"]
     lines = []
     for row in rows:
-        cells = [f"{row['preset']}, {row['seed']}", row["phase"], row["split"], row["search"]]
+        cells = [f"{row['recipe']}, {row['seed']}", row["phase"], row["split"], row["search"]]
         lines.append([*cells, *percent(row, COLUMNS), f"{row['CIDEr']:.3f}"])
     return table(head, lines)
 
@@ -72,45 +121,26 @@ def main():
     parser.add_argument("--encoder-weights", default="imagenet", help="MobileNetV2's")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--cache", type=Path, help="default: the folder --out")
-    parser.add_argument("--presets", nargs="*", default=list(PRESETS), choices=PRESETS)
+    parser.add_argument("--recipes", nargs="*", default=NAMES, choices=NAMES)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     options = parser.parse_args()
     keep_freed_memory()
     cache = options.cache or options.out
+    annotations = cache / "annotations"
     builder = datasets.build_records("flickr8k", cache / "records", options.data_dir)
     rows, trained = [], {}
     for seed in options.seeds:
-        for preset in options.presets:
-            given = {"dataset": "flickr8k", "seed": seed}
-            if "mobilenet-v2" in preset:
-                given["encoder_weights"] = options.encoder_weights
-            phases = {name: {**each, **given} for name, each in PRESETS[preset].items()}
-            run = options.out / f"{preset}-{seed}"
+        for recipe in options.recipes:
+            phases = phases_of(recipe, seed, options.encoder_weights)
+            run = options.out / f"{recipe}-{seed}"
             take_phases(run, phases, trained)
-            train_recipe(run, phases, builder, cache / "annotations", verbose=2)
+            train_phases(run, phases, builder, annotations, verbose=2)
             trained[run] = phases
-            folders = {name: run / name for name in phases}
-            last = list(phases)[-1]
-            folders[last] = run
-            measured = [(name, "validation") for name in phases] + [(last, "test")]
-            for phase, split in measured:
-                row = {"preset": preset, "seed": seed, "phase": phase, "split": split}
-                load = partial(load_run, folders[phase])
-                for name, search in SEARCHES.items():
-                    scores = scores_of([folders[phase]], builder, split, name, load, search)
-                    rows.append({**row, "search": name, **scores})
-        for presets in CONSENSUS:
-            if not set(presets) <= set(options.presets):
-                continue
-            name = " + ".join(presets)
-            runs = [options.out / f"{preset}-{seed}" for preset in presets]
-            load = partial(load_consensus, runs, builder, cache / "annotations")
-            row = {"preset": name, "seed": seed, "phase": last, "search": "consensus"}
-            for split in ("validation", "test"):
-                scores = scores_of(
-                    runs, builder, split, f"consensus of {name}", load, CONSENSUS_SEARCH
-                )
-                rows.append({**row, "split": split, **scores})
+            folders = dict(zip(phases, phase_settings(run, phases), strict=True))
+            rows += rows_of_phases(recipe, seed, folders, builder)
+        for recipes in CONSENSUS:
+            if set(recipes) <= set(options.recipes):
+                rows += rows_of_consensus(recipes, seed, options.out, builder, annotations)
     save_table(options.out / "flickr8k", rows, markdown(rows))
     print(markdown(rows))
 

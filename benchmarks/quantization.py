@@ -1,4 +1,4 @@
-"""Every scheme of quantisation on one run or preset: what a file weighs, costs and still says.
+"""Every scheme of quantisation on one run or preset: a file's size, its time, and its captions.
 
     python benchmarks/quantization.py RUN --photos PHOTOS --photo photo.jpg --out runs/quantized
 
@@ -16,9 +16,9 @@ from tables import percent, save_table, table
 from sat_export import export_tflite
 from sat_export.benchmark import benchmark
 from sat_export.verify import verify
-from sat_keras import datasets
+from sat_keras import Search, datasets
 from sat_keras.memory import keep_freed_memory
-from sat_keras.run import load_captioner, trained_on
+from sat_keras.runs.sources import load_captioner, trained_on
 
 HALF_ZEROS = {"sparsity": 0.5}
 TWO_OF_FOUR = {"sparsity": 0.5, "pattern": "2:4", "epochs": 1}
@@ -77,6 +77,7 @@ def main():
     options = parser.parse_args()
     keep_freed_memory()
     dataset, captioner = trained_on(options.run), load_captioner(options.run)
+    captioner.search = Search()  # greedy, and so are the files
     records = (options.cache or options.out) / "records"
     builder = datasets.build_records(dataset, records, options.data_dir)
     rows = {}

@@ -1,4 +1,4 @@
-"""How near a training step comes to the machine's own matrix-product rate.
+"""A training step's rate of operations, compared with the machine's own for matrix products.
 
     python benchmarks/train_step.py
 
@@ -7,6 +7,7 @@ operations of the step's matrix products as counted below, the rate at which thi
 matrices of the step's own shapes in the same process, and the ratio of the two rates.
 """
 
+import argparse
 import json
 
 import keras
@@ -48,6 +49,7 @@ def operations():
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     keep_freed_memory()
     encoder = encoders.mobilenet_v2()
     words = [f"w{i}" for i in range(V - 4)]
@@ -62,8 +64,8 @@ def main():
     assert encoder.output_shape == (None, L, D)
     assert len(captioner.vocabulary) == V
     tokens = tf.random.uniform((B, T + 1), 4, V, tf.int32)
-    batch = (tf.random.normal((B, L, D)), tokens, tf.ones((B, T)))
-    step = tf.function(captioner.train_step)
+    batch = (tf.random.normal((B, L, D)), tokens)
+    step = tf.function(captioner.train_step, autograph=False)
 
     # The rate of products is that of the step's three largest, each at its own shape.
     multiply = tf.function(tf.matmul)

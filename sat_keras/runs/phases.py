@@ -18,19 +18,31 @@ def new_phases(run, dataset, recipe, named):
 
     Args:
         run: path of the run folder to be made.
-        dataset: str.
-        recipe: the recipe's phases.
-        named: nested settings.
+        dataset, recipe, named: see `override`.
     Raises:
         InputError: if a run is there, or for settings that cannot be.
     """
     if any((Path(run) / name).exists() for name in (CONFIG, RECIPE)):
         raise InputError(f"{run}: a run is there; --resume it or name another folder")
-    phases = {
-        name: {"dataset": dataset, **_merge(settings, named)} for name, settings in recipe.items()
-    }
+    phases = override(recipe, dataset, named)
     _check_objective_settings(phase_settings(run, phases).values(), named)
     return phases
+
+
+def override(recipe, dataset, named):
+    """A recipe's phases on a data set, with other values of the settings that are named.
+
+    An objective's setting reaches the phases whose objective has it. An objective that is named
+    replaces every phase's.
+
+    Args:
+        recipe: the recipe's phases.
+        dataset: str.
+        named: nested settings.
+    """
+    return {
+        name: {"dataset": dataset, **_merge(settings, named)} for name, settings in recipe.items()
+    }
 
 
 def load_phases(run):

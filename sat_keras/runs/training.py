@@ -89,7 +89,7 @@ def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
             (run / product).unlink(missing_ok=True)
         settings.save(run)
         captioner.vocabulary.save(run / VOCABULARY)
-        _compile(captioner, settings, steps=training.epochs * int(data["train"].cardinality()))
+        compile_captioner(captioner, settings, training.epochs * int(data["train"].cardinality()))
     if captioner.objective.needs_references:
         captioner.objective.prepare(_caption_ids(captioner, caches["train"].records))
     with Interrupt() as interrupt:
@@ -175,7 +175,14 @@ def _load_start(settings):
     return changed
 
 
-def _compile(captioner, settings, steps):
+def compile_captioner(captioner, settings, steps):
+    """Compiles a captioner as the settings have it.
+
+    Args:
+        captioner: `Captioner`. Which layers of its encoder learn is set too.
+        settings: `RunSettings`.
+        steps: int. The learning rate falls to zero in so many.
+    """
     training = settings.training
     captioner.encoder.trainable = False
     if training.fine_tune is not None:
