@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from keras.src.trainers.compile_utils import CompileMetrics  # it has no public name
 
 from sat_edge.caption import PAD, Caption
 from sat_edge.errors import InputError, check_choice
@@ -41,6 +42,7 @@ _SETTINGS = (
     "dropout",
     "max_length",
 )
+_PLACES = ("image_size", "grid", "regions")  # what an encoder says of where its annotations lie
 
 
 class Batch(NamedTuple):
@@ -96,8 +98,9 @@ class Captioner(keras.Model):
 
     `fit` takes batches `(x, tokens)`: `x` images `(N, H, W, 3)` or the encoder's annotations
     `(N, L, D)`; `tokens` int `(N, T + 1)`, a caption of each from `<start>` on, padded with
-    `<pad>`, or `(N, C, T + 1)`, C captions of each. A third element, `sample_weight` `(N,)` or of
-    the shape of the words to predict, weighs words in the loss.
+    `<pad>`, or `(N, C, T + 1)`, C captions of each. A third element, `sample_weight` `(N,)`, scales
+    the loss of each photo; of the shape of the words to predict, that of each word. A mean is over
+    all captions of the batch, whatever their weights.
 
     The encoder is frozen at first. `captioner.encoder.fine_tune()`, or `encoder.trainable = True`,
     lets it learn from images; `compile` afterwards.
@@ -144,7 +147,8 @@ class Captioner(keras.Model):
         search=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # The decoder casts annotations; pixels and noise keep their precision.
+        super().__init__(autocast=False, **kwargs)
         check_choice("attention", attention, ATTENTIONS)
         check_choice("inject", inject, INJECTIONS)
         if not 0 <= dropout <= 1:
@@ -305,7 +309,11 @@ class Captioner(keras.Model):
     @property
     def metrics(self):
         """Those of the objective; Keras's own loss tracker would be a second `loss`."""
-        return list(self.objective.metrics.values()) if self.compiled else []
+        return [_ObjectiveMetrics(self.objective)] if self.compiled else []
+
+    @property
+    def metrics_names(self):
+        return list(self.objective.metrics) if self.compiled else []
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a strategy Keras builds a model from the mean of all replicas' first batches, which
@@ -498,6 +506,11 @@ class Captioner(keras.Model):
         config = {name: getattr(self, name) for name in _SETTINGS}
         if not isinstance(self.scorer, str):
             config["scorer"] = keras.saving.serialize_keras_object(self.scorer)
+        if not isinstance(self.encoder, Encoder):  # which has these by its own configuration
+            places = {name: np.asarray(getattr(self.encoder, name)).tolist() for name in _PLACES}
+            config["places"] = places
+        if quantized := _quantized_layers(self):
+            config["quantized"] = quantized
         return {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "vocabulary": self.vocabulary.words,
@@ -511,9 +524,14 @@ class Captioner(keras.Model):
     def from_config(cls, config):
         if "label_smoothing" in config:
             raise InputError("a captioner of sat_keras 0.1: train it again, or use that version")
+        config = dict(config)
         encoder = keras.saving.deserialize_keras_object(
             config["encoder"], custom_objects={"Encoder": Encoder}
         )
+        for name, value in config.pop("places", {}).items():
+            if not hasattr(encoder, name):
+                setattr(encoder, name, np.array(value) if name == "regions" else tuple(value))
+        quantized = config.pop("quantized", {})
         scorer = config["scorer"]
         if not isinstance(scorer, str):
             scorer = keras.saving.deserialize_keras_object(scorer)
@@ -521,7 +539,11 @@ class Captioner(keras.Model):
             "vocabulary": Vocabulary(config["vocabulary"]),
             "search": Search(**config["search"]),
         }
-        return cls(**{**config, "encoder": encoder, "scorer": scorer, **others})
+        captioner = cls(**{**config, "encoder": encoder, "scorer": scorer, **others})
+        layers = captioner._flatten_layers()
+        for place, policy in quantized.items():
+            layers[int(place)].dtype_policy = keras.dtype_policies.deserialize(policy)
+        return captioner
 
     def get_compile_config(self):
         if not self.compiled:
@@ -548,14 +570,19 @@ class Captioner(keras.Model):
             store[name] = variable.numpy()
 
     def load_own_variables(self, store):
-        for name, variable in self._states().items():
+        # Of another objective, or of none, a file has no such state.
+        states = {name: each for name, each in self._states().items() if name in store}
+        for name, variable in states.items():
             variable.assign(store[name])
 
     def _states(self):
         seeds = [each for each in self.variables if each.name == "seed_generator_state"]
         states = {f"seed_{i}": each for i, each in enumerate(seeds)}
-        of_objective = self.objective.variables if self.compiled else []
-        return states | {f"objective_{i}": each for i, each in enumerate(of_objective)}
+        if self.compiled:
+            objective = self.objective
+            of_objective = enumerate(objective.variables)
+            states |= {f"{objective.name}_{i}": variable for i, variable in of_objective}
+        return states
 
     # === Doors: each imports what it needs when it is called ===
 
@@ -612,6 +639,35 @@ class Captioner(keras.Model):
         }
         check_choice("format", format, writers)
         return writers[format](self, filepath, **options)
+
+
+class _ObjectiveMetrics(CompileMetrics):
+    """The metrics of an objective, where callbacks look for the way in which each gets better."""
+
+    def __init__(self, objective):
+        super().__init__(None, None)
+        self._means = list(objective.metrics.values())
+        self.built = True
+
+    @property
+    def metrics(self):
+        return self._means
+
+    def result(self):
+        return {each.name: each.result() for each in self._means}
+
+    def reset_state(self):
+        for each in self._means:
+            each.reset_state()
+
+
+def _quantized_layers(captioner):
+    """The quantized layers, by their place among all: their policies' configurations."""
+    return {
+        str(i): keras.dtype_policies.serialize(layer.dtype_policy)
+        for i, layer in enumerate(captioner._flatten_layers())
+        if getattr(layer.dtype_policy, "quantization_mode", None)
+    }
 
 
 def _by_rank(make):

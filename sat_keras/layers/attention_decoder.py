@@ -37,7 +37,8 @@ class AttentionDecoder(keras.layers.Layer):
     memory_names = ("annotations", "projected")  # of `start`'s memory, which stays the same
 
     def __init__(self, vocabulary_size, cell, embedding_size=512, dropout=0.5, **kwargs):
-        super().__init__(**kwargs)
+        # `start` casts annotations; noise keeps its precision.
+        super().__init__(autocast=False, **kwargs)
         # === Layers ===
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size

@@ -62,7 +62,10 @@ class CrossEntropy(Objective, name="cross-entropy"):
             smoothing = losses.label_smoothing(words, logits, mask)  # (B, T)
             loss += self.label_smoothing * ops.sum(smoothing, axis=-1)
         if captioner.attention != "none":
-            loss += self.doubly_stochastic * losses.doubly_stochastic(alphas, mask)
+            counted = ops.cast(mask > 0, "float32")  # (B, T)
+            weight = ops.divide_no_nan(ops.sum(mask, axis=-1), ops.sum(counted, axis=-1))  # (B,)
+            coverage = losses.doubly_stochastic(alphas, counted)  # (B,)
+            loss += self.doubly_stochastic * weight * coverage
         return loss, nll, word_totals(words, mask, logits, nll, spread)
 
 

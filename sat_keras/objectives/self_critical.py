@@ -14,8 +14,8 @@ class SelfCritical(Objective, name="self-critical"):
     """Raises the reward of drawn captions over that of the greedy caption: a second phase.
 
     The loss of a drawn caption w is `-(r(w) - r(greedy)) log p(w)`. As many captions are drawn of
-    each photo as the batch has references of it. Nothing is dropped and no location is sampled.
-    Validation reports the likelihood of the references.
+    each photo as the batch has references of it. Nothing is dropped, no location is sampled, and
+    sample weights do nothing. Validation reports the likelihood of the references.
 
     Args:
         reward: `metrics.CaptionReward` of the training split's ids. Defaults to `None`: a run makes
