@@ -1,20 +1,18 @@
 import contextlib
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from keras.src.trainers.compile_utils import CompileMetrics  # it has no public name
 
-from sat_edge.caption import PAD, Caption
+from sat_edge.caption import Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_edge.search import Search
 from sat_keras import decoding, replicas
-from sat_keras.encoders import Encoder, set_trainable_layers, trainable_layers
+from sat_keras.encoders import Encoder
 from sat_keras.layers import (
     INJECTIONS,
     AttentionDecoder,
@@ -26,6 +24,7 @@ from sat_keras.layers import (
     gumbel,
     repeat_rows,
 )
+from sat_keras.trainable import Trainable
 from sat_keras.vocabulary import Vocabulary
 
 ATTENTIONS = ("soft", "hard", "none")
@@ -45,52 +44,8 @@ _SETTINGS = (
 _PLACES = ("image_size", "grid", "regions")  # what an encoder says of where its annotations lie
 
 
-class Batch(NamedTuple):
-    """Photos, and the captions of each, one after the other.
-
-    Attributes:
-        x: images `(B / C, H, W, 3)` or annotations `(B / C, L, D)`.
-        previous: int `(B, T)`, the word before each word to predict: `<start>` first.
-        words: int `(B, T)`, the words to predict.
-        mask: float `(B, T)`, 1 for a word, 0 for padding; or the word's weight.
-        captions_per_photo: int C.
-    """
-
-    x: tf.Tensor
-    previous: tf.Tensor
-    words: tf.Tensor
-    mask: tf.Tensor
-    captions_per_photo: int
-
-    @classmethod
-    def from_data(cls, data):
-        """From what `fit` is given; see `Captioner`."""
-        x, tokens, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if tokens is None:
-            raise InputError("a captioner is trained on (x, tokens): tokens are missing")
-        *_, length = tokens.shape  # (N, T + 1) or (N, C, T + 1)
-        if len(tokens.shape) not in (2, 3):
-            raise InputError(f"tokens of shape {tokens.shape}: name (N, T + 1) or (N, C, T + 1)")
-        each = tokens.shape[1] if len(tokens.shape) == 3 else 1
-        length = length or tf.shape(tokens)[-1]
-        tokens = ops.cast(ops.reshape(tokens, (-1, length)), "int32")  # (B, T + 1)
-        words = tokens[:, 1:]
-        mask = ops.cast(ops.not_equal(words, PAD), "float32")  # (B, T)
-        if weights is not None:
-            weights = ops.cast(weights, "float32")
-            if len(weights.shape) == 1:  # a weight per photo
-                weights = ops.repeat(weights, each)[:, None]
-            mask *= ops.reshape(weights, (-1, weights.shape[-1] or tf.shape(weights)[-1]))
-        return cls(x, tokens[:, :-1], words, mask, each)
-
-    def repeat_captions(self, times):
-        """Each caption `times` times in a row."""
-        previous, words, mask = repeat_rows((self.previous, self.words, self.mask), times)
-        return Batch(self.x, previous, words, mask, self.captions_per_photo * times)
-
-
 @keras.saving.register_keras_serializable("sat_keras")
-class Captioner(keras.Model):
+class Captioner(Trainable):
     """ "Show, Attend and Tell": an encoder and a decoder that captions its annotations.
 
     The arguments decide the captions. What the captioner is trained for is an objective, which
@@ -185,7 +140,6 @@ class Captioner(keras.Model):
         self.dropout = dropout
         self.max_length = max_length
         self.search = search or Search()
-        self.objective = None
 
     def _make_caption_functions(self):
         """Anew where layers got other weights: those of a traced function stay what they are."""
@@ -214,128 +168,16 @@ class Captioner(keras.Model):
         """
         return self.decoder(self.encode(x, training), tokens, training=training, noise=noise)
 
-    # === Training: one step for every objective ===
+    # === As Keras calls it ===
 
-    def compile(self, optimizer="rmsprop", objective=None, **options):
-        """Configures training.
-
-        Args:
-            optimizer: as Keras takes it. It clips gradients by its own `global_clipnorm`.
-            objective: `objectives.Objective`, whose state begins anew. Defaults to `None`:
-                `Reinforce()` for hard attention, `CrossEntropy()` otherwise.
-            **options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss` of
-                `keras.Model.compile`.
-        Raises:
-            InputError: for `loss` or `metrics`, which an objective brings; or an objective that
-                cannot train such a captioner.
-        """
-        from sat_keras.objectives import Objective
-
-        refused = ("loss", "loss_weights", "metrics", "weighted_metrics")
-        for name in refused:
-            if options.pop(name, None) is not None:
-                raise InputError(
-                    f"compile takes no {name}: an objective brings loss and metrics; name one, "
-                    "for example objective=sat_keras.objectives.CrossEntropy()"
-                )
-        if objective is None:
-            objective = Objective.from_config({"name": Objective.default(self.attention)})
-        if not isinstance(objective, Objective):
-            raise InputError(
-                f"objective is {objective!r}: name one of sat_keras.objectives, "
-                "for example CrossEntropy()"
-            )
-        objective.build(self)
-        super().compile(optimizer=optimizer, **options)
-        self.objective = objective
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
         self._make_caption_functions()
 
     def quantize(self, *args, **kwargs):
         """As `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
         self._make_caption_functions()
-
-    def train_step(self, data):
-        """Loss, gradients, their sum over replicas, clipping, the update, and metrics."""
-        batch = Batch.from_data(data)
-        self._check_input(batch.x)
-        with tf.GradientTape() as tape:
-            each, totals = self.objective(self, batch, training=True)  # (B,)
-            captions = tf.cast(tf.size(each), "float32")
-            penalty = self._penalty()
-            totals["loss"] = (tf.reduce_sum(each) + penalty * captions, captions)
-            of_all = tf.stop_gradient(replicas.add_up(captions))
-            loss = tf.reduce_sum(each) / of_all + penalty / replicas.count()
-            loss = self.optimizer.scale_loss(loss)
-        # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
-        # so what clipping does, would not be the gradient's.
-        variables = [each.value for each in self.trainable_variables]
-        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        gradients, totals = replicas.add_up((gradients, totals))
-        handed_in = replicas.hand_in_once(gradients)
-        self.optimizer.apply_gradients(zip(handed_in, self.trainable_variables, strict=True))
-        self.objective.update(totals)
-        totals["gradient_norm"] = self._norm(gradients)
-        return self.objective.report(totals)
-
-    def test_step(self, data):
-        batch = Batch.from_data(data)
-        each, totals = self.objective(self, batch, training=False)  # (B,)
-        captions = tf.cast(tf.size(each), "float32")
-        totals["loss"] = (tf.reduce_sum(each) + self._penalty() * captions, captions)
-        return self.objective.report(replicas.add_up(totals))
-
-    def _penalty(self):
-        """The sum of the losses of layers: their regularizers'."""
-        return sum(self.losses, start=0.0)
-
-    def _norm(self, gradients):
-        """The norm of the unscaled gradients, and its weight: 0 where the step is skipped.
-
-        Mixed precision scales losses, and so gradients; where they overflow it skips the step.
-        """
-        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
-        finite = tf.math.is_finite(norm)
-        return tf.where(finite, norm, 0.0), tf.cast(finite, "float32")
-
-    def _check_input(self, x):
-        if self.encoder.trainable and len(x.shape) != 4:
-            raise InputError(
-                "the encoder is trainable, and learns from images, not from annotations: "
-                "train on images, or set encoder.trainable = False and compile again"
-            )
-
-    @property
-    def metrics(self):
-        """Those of the objective; Keras's own loss tracker would be a second `loss`."""
-        return [_ObjectiveMetrics(self.objective)] if self.compiled else []
-
-    @property
-    def metrics_names(self):
-        return list(self.objective.metrics) if self.compiled else []
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Under a strategy Keras builds a model from the mean of all replicas' first batches, which
-        # fails where these differ in shape. All layers are built here; the optimizer is not.
-        if self.distribute_strategy.num_replicas_in_sync > 1 and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    # Photos or annotations, one caption of each or several: these differ in rank.
-
-    def _make_function(self, step_function):
-        return _by_rank(partial(super()._make_function, step_function))
-
-    def make_predict_function(self, force=False):
-        if self.predict_function is None or force:
-            self.predict_function = _by_rank(self._make_predict_function)
-
-    def _make_predict_function(self):
-        of_all = self.predict_function
-        super().make_predict_function(force=True)
-        made, self.predict_function = self.predict_function, of_all
-        return made
 
     def predict_step(self, data):
         """The best caption's tokens int32 `(B, T)`, by the captioner's search."""
@@ -545,45 +387,6 @@ class Captioner(keras.Model):
             layers[int(place)].dtype_policy = keras.dtype_policies.deserialize(policy)
         return captioner
 
-    def get_compile_config(self):
-        if not self.compiled:
-            return {}
-        return {
-            **super().get_compile_config(),
-            "objective": self.objective.get_config(),
-            "trainable": trainable_layers(self.encoder),
-        }
-
-    def compile_from_config(self, config):
-        from sat_keras.objectives import Objective
-
-        config = dict(config)
-        objective = Objective.from_config(config.pop("objective"))
-        set_trainable_layers(self.encoder, config.pop("trainable"))
-        self.compile(**keras.saving.deserialize_keras_object(config), objective=objective)
-        self.optimizer.build(self.trainable_variables)
-
-    # Keras saves weights but not the state of random generators. With it, a run that is resumed
-    # drops the same units as one that was never stopped.
-    def save_own_variables(self, store):
-        for name, variable in self._states().items():
-            store[name] = variable.numpy()
-
-    def load_own_variables(self, store):
-        # Of another objective, or of none, a file has no such state.
-        states = {name: each for name, each in self._states().items() if name in store}
-        for name, variable in states.items():
-            variable.assign(store[name])
-
-    def _states(self):
-        seeds = [each for each in self.variables if each.name == "seed_generator_state"]
-        states = {f"seed_{i}": each for i, each in enumerate(seeds)}
-        if self.compiled:
-            objective = self.objective
-            of_objective = enumerate(objective.variables)
-            states |= {f"{objective.name}_{i}": variable for i, variable in of_objective}
-        return states
-
     # === Doors: each imports what it needs when it is called ===
 
     @classmethod
@@ -641,26 +444,6 @@ class Captioner(keras.Model):
         return writers[format](self, filepath, **options)
 
 
-class _ObjectiveMetrics(CompileMetrics):
-    """The metrics of an objective, where callbacks look for the way in which each gets better."""
-
-    def __init__(self, objective):
-        super().__init__(None, None)
-        self._means = list(objective.metrics.values())
-        self.built = True
-
-    @property
-    def metrics(self):
-        return self._means
-
-    def result(self):
-        return {each.name: each.result() for each in self._means}
-
-    def reset_state(self):
-        for each in self._means:
-            each.reset_state()
-
-
 def _quantized_layers(captioner):
     """The quantized layers, by their place among all: their policies' configurations."""
     return {
@@ -668,26 +451,6 @@ def _quantized_layers(captioner):
         for i, layer in enumerate(captioner._flatten_layers())
         if getattr(layer.dtype_policy, "quantization_mode", None)
     }
-
-
-def _by_rank(make):
-    """A function of batches that makes one, by `make()`, for each rank of their tensors.
-
-    One function for all of them would be traced for tensors of unknown rank.
-    """
-    made = {}
-
-    def function(batches):
-        if not hasattr(batches, "element_spec"):  # a generator of one batch, or a list of them
-            batches = list(batches)
-        spec = getattr(batches, "element_spec", batches)
-        tensors = tf.nest.flatten(spec, expand_composites=True)
-        ranks = tuple(len(each.shape) for each in tensors if hasattr(each, "shape"))
-        if ranks not in made:
-            made[ranks] = make()
-        return made[ranks](batches)
-
-    return function
 
 
 def _build_scorer(scorer, attention_size):

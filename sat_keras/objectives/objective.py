@@ -52,7 +52,7 @@ class Objective:
 
         Args:
             captioner: `Captioner`.
-            batch: `captioner.Batch`.
+            batch: `trainable.Batch`.
             training: bool. Whether it is a step of training, or of validation.
         Returns:
             Losses `(B,)`, whose mean over the whole batch is made small, and a dict of totals:

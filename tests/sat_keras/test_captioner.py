@@ -7,7 +7,7 @@ from sat_edge import InputError, open_photo, to_pixels
 from sat_edge.caption import END, START
 from sat_keras import Search, losses
 from sat_keras import captioner as captioner_module
-from sat_keras.captioner import Batch
+from sat_keras.trainable import Batch
 
 
 def adam(**options):

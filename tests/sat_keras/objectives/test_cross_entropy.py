@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from sat_edge import InputError
 from sat_edge.caption import START
-from sat_keras.captioner import Batch
 from sat_keras.objectives import CrossEntropy
+from sat_keras.trainable import Batch
 
 
 def log_softmax(logits):

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from sat_edge import InputError
 from sat_keras import Captioner, Vocabulary, encoders, losses
-from sat_keras.captioner import Batch
 from sat_keras.objectives import Reinforce
+from sat_keras.trainable import Batch
 
 L, T, H = 3, 3, 3
 WORDS = np.array([[1, 4, 5, 2]])  # <start> one two <end>

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from sat_edge import InputError
 from sat_edge.caption import END, PAD, START, UNKNOWN
-from sat_keras.captioner import Batch
 from sat_keras.metrics import CaptionReward
 from sat_keras.objectives import SelfCritical
+from sat_keras.trainable import Batch
 
 REFERENCES = np.array([[4, 5, 2, 0], [4, 6, 7, 2], [8, 9, 2, 0], [5, 5, 5, 2]])  # two of each photo
 DRAWN = np.array([[4, 5, 2, 0], [6, 2, 0, 0], [7, 8, 4, 2], [5, 2, 0, 0]])
