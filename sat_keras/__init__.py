@@ -42,9 +42,7 @@ class _Captioner:
 
     @classmethod
     def from_config(cls, config):
-        from sat_keras.captioner import Captioner
-
-        return Captioner.from_config(config)
+        return __getattr__("Captioner").from_config(config)
 
 
 def _introduce(keras):
