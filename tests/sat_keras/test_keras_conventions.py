@@ -369,6 +369,13 @@ def test_mixed_precision_is_the_captioner_s_own(build, data, tmp_path, policy):
     reference.set_weights(model.get_weights())
     wanted, got = (np.asarray(each(images, tokens)[0]) for each in (reference, model))
     assert 0 < abs(got - wanted).max() < 0.05 * abs(wanted).max()
+    # Norms are of unscaled gradients.
+    reference.compile(keras.optimizers.SGD(0.0))
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0), initial_scale=64))
+    wanted, got = (
+        each.train_on_batch(images, tokens, return_dict=True) for each in (reference, model)
+    )
+    assert got["gradient_norm"] == pytest.approx(wanted["gradient_norm"], rel=0.05)
     model.compile(keras.optimizers.Adam(1e-2, global_clipnorm=5.0))
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
