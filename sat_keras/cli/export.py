@@ -28,7 +28,8 @@ def add_options(parser):
         "--quantize",
         default="none",
         choices=tuple(SCHEMES),
-        help="numbers of the weights, and int8, qat and int4 between layers too (default: none)",
+        help="how weights are rounded; int8, qat and int4 round between the encoder's layers too "
+        "(default: none)",
     )
     parser.add_argument(
         "--quantize-decoder",

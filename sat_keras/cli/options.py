@@ -45,8 +45,8 @@ def add_search(parser, default=None):
         parser: the verb's.
         default: `Search`, what is not named. Defaults to `None`: the captioner's own.
     """
-    text = "what the captioner has as its own" if default else "default: the captioner's own"
-    group = parser.add_argument_group("search", text)
+    what = "what the captioner has as its own" if default else "default: the captioner's own"
+    group = parser.add_argument_group("search", what)
     fields = {
         "beam_width": (int, "K", "captions kept at each word; 1 is greedy"),
         "length_penalty": (float, "X", "captions are ranked by log-probability / length^X"),

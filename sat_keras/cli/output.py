@@ -42,22 +42,22 @@ def print_result(result):
 def hushed():
     """Holds back what libraries write to standard error by themselves, past Python.
 
-    It is written after all where something breaks, but not beside a line of ours.
+    It is shown if an unexpected error is raised.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         kept = os.dup(2)
         os.dup2(held.fileno(), 2)
-        broken = False
+        unexpected = False
         try:
             yield
         except Exception as error:
-            broken = not isinstance(error, InputError | ModuleNotFoundError)
+            unexpected = not isinstance(error, InputError | ModuleNotFoundError)
             raise
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
-            if broken:
+            if unexpected:
                 held.seek(0)
                 os.write(2, held.read())

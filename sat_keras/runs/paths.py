@@ -30,16 +30,19 @@ def check_model(source):
 
 def check_source(source):
     """Raises `InputError` for what is no preset or trained run."""
-    if not pretrained.is_preset(source):
-        check_run(source)
+    if pretrained.is_preset(source):
+        return
+    if not Path(source).exists():
+        presets = ", ".join(pretrained.NAMES)
+        raise InputError(f"{source}: no such run or preset; presets are {presets}")
+    check_run(source)
 
 
 def check_run(run):
     """Raises `InputError` for what is no run folder with a trained captioner."""
     run = Path(run)
     if not run.exists():
-        presets = ", ".join(pretrained.NAMES)
-        raise InputError(f"{run}: no such run; presets are {presets}")
+        raise InputError(f"{run}: no such run folder")
     if not (run / CONFIG).is_file():
         raise InputError(f"{run}: not a run folder (no {CONFIG} in it)")
     if not (run / CAPTIONER).is_file():

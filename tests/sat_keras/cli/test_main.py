@@ -80,7 +80,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-NO_RUN = "none: no such run; presets are flickr8k-soft, flickr8k-soft-lite2"
+NO_RUN = "none: no such run or preset; presets are flickr8k-soft, flickr8k-soft-lite2"
 WRONG_PATHS = {
     "prepare flickr8k --data-dir none": "none: no such folder, or an empty one",
     "prepare shapes --encoder-weights none.h5": "none.h5: no such weights file",
@@ -95,7 +95,7 @@ WRONG_PATHS = {
     "evaluate flickr8k-soft flickr8k --data-dir none": "none: no such folder, or an empty one",
     "evaluate flickr8k-soft shapes --consensus none": NO_RUN,
     "evaluate file.tflite shapes --consensus": "file.tflite: not a run folder (no config.json in i",
-    "report none": NO_RUN,
+    "report none": "none: no such run folder",
     "report dir": "dir: not a run folder (no config.json in it)",
     "report run --data-dir none": "none: no such folder, or an empty one",
     "caption none photo.jpg": NO_RUN,

@@ -56,7 +56,7 @@ def test_folder_that_is_no_run(tmp_path):
     line = f"{tmp_path}: not a run folder (no config.json in it)"
     with pytest.raises(InputError, match=f"^{re.escape(line)}$"):
         load_run(tmp_path)
-    line = f"{tmp_path / 'none'}: no such run; presets are flickr8k-soft, flickr8k-soft-lite2"
+    line = f"{tmp_path / 'none'}: no such run folder"
     with pytest.raises(InputError, match=f"^{re.escape(line)}$"):
         load_run(tmp_path / "none")
 
