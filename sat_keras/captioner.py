@@ -41,7 +41,7 @@ _SETTINGS = (
     "dropout",
     "max_length",
 )
-_PLACES = ("image_size", "grid", "regions")  # what an encoder says of where its annotations lie
+_PLACES = ("image_size", "grid", "regions")  # attributes of an encoder, beside the model
 
 
 @keras.saving.register_keras_serializable("sat_keras")
@@ -106,6 +106,9 @@ class Captioner(Trainable):
         super().__init__(autocast=False, **kwargs)
         check_choice("attention", attention, ATTENTIONS)
         check_choice("inject", inject, INJECTIONS)
+        for name in _PLACES:
+            if not hasattr(encoder, name):
+                raise InputError(f"the encoder has no {name}: set encoder.{name}, see `Encoder`")
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout is {dropout}: it is a share, 0 to 1")
 
@@ -142,7 +145,7 @@ class Captioner(Trainable):
         self.search = search or Search()
 
     def _make_caption_functions(self):
-        """Anew where layers got other weights: those of a traced function stay what they are."""
+        """Called again when layers may have new variables: a traced function keeps the old ones."""
         # Compiled, an encoder's layers need not all be held at once.
         self._compiled_encode = tf.function(self.encode, reduce_retracing=True)
         self._compiled_greedy = tf.function(self.greedy, reduce_retracing=True)
@@ -330,7 +333,7 @@ class Captioner(Trainable):
                     f"{self.encoder.image_size} nor annotations; in a list they may have any size"
                 )
             batch = tf.cast(batch, tf.float32)
-            # Apart from captioning, which otherwise would have to take both, of unknown rank.
+            # Encoded here: functions that take both would be traced for tensors of unknown rank.
             yield self._compiled_encode(batch) if len(batch.shape) == 4 else batch
 
     def _captions(self, tokens, attention, log_prob, score=None):

@@ -43,9 +43,11 @@ class Batch(NamedTuple):
         x, tokens, weights = keras.utils.unpack_x_y_sample_weight(data)
         if tokens is None:
             raise InputError("a captioner is trained on (x, tokens): tokens are missing")
-        *_, length = tokens.shape  # (N, T + 1) or (N, C, T + 1)
-        if len(tokens.shape) not in (2, 3):
+        if _rank(x) not in (3, 4):
+            raise InputError(f"x of shape {x.shape}: name images (N, H, W, 3) or annotations")
+        if _rank(tokens) not in (2, 3):
             raise InputError(f"tokens of shape {tokens.shape}: name (N, T + 1) or (N, C, T + 1)")
+        *_, length = tokens.shape
         each = tokens.shape[1] if len(tokens.shape) == 3 else 1
         length = length or tf.shape(tokens)[-1]
         tokens = ops.cast(ops.reshape(tokens, (-1, length)), "int32")  # (B, T + 1)
@@ -123,6 +125,7 @@ class Trainable(keras.Model):
             loss = self.optimizer.scale_loss(loss)
         # Dense: the embedding's gradient holds a word that comes twice as two rows, whose norm, and
         # so what clipping does, would not be the gradient's.
+        # TensorFlow's variables: with Keras's own, a gradient of zeros is not made.
         variables = [each.value for each in self.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -265,9 +268,14 @@ def _by_rank(make):
             batches = list(batches)
         spec = getattr(batches, "element_spec", batches)
         tensors = tf.nest.flatten(spec, expand_composites=True)
-        ranks = tuple(len(each.shape) for each in tensors if hasattr(each, "shape"))
+        ranks = tuple(_rank(each) for each in tensors if hasattr(each, "shape"))
         if ranks not in made:
             made[ranks] = make()
         return made[ranks](batches)
 
     return function
+
+
+def _rank(tensor):
+    """The number of axes of a tensor, an array or a specification; `None` if it is unknown."""
+    return tf.TensorShape(tensor.shape).rank

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from sat_edge import InputError, open_photo, to_pixels
 from sat_edge.caption import END, START
-from sat_keras import Search, losses
+from sat_keras import Captioner, Search, losses
 from sat_keras import captioner as captioner_module
 from sat_keras.trainable import Batch
 
@@ -54,11 +54,22 @@ def test_captions_are_repeated_one_by_one():
     [
         ((np.zeros((1, 4, 3)),), "trained on .x, tokens.: tokens are missing"),
         ((np.zeros((1, 4, 3)), np.zeros(4, "int32")), r"tokens of shape \(4,\): name \(N, T"),
+        ((np.zeros((4, 3)), np.zeros((4, 5), "int32")), r"x of shape \(4, 3\): name images"),
     ],
 )
 def test_batches_that_cannot_be(data, says):
     with pytest.raises(InputError, match=says):
         Batch.from_data(data)
+
+
+def test_a_data_set_of_unknown_rank_is_named(make_fresh, training_batch):
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter([training_batch]), output_types=("uint8", "int32")
+    )
+    model = make_fresh()
+    model.compile()
+    with pytest.raises(InputError, match="x of shape <unknown>: name images"):
+        model.fit(dataset, verbose=0)
 
 
 # === Training ===
@@ -298,6 +309,16 @@ def test_its_own_search_is_how_it_captions(make_captioner, photos):
 def test_unknown_choices(make_fresh, option):
     with pytest.raises(InputError, match=f"unknown {option} 'magic': choose one of"):
         make_fresh(**{option: "magic"})
+
+
+@pytest.mark.parametrize("name", ["image_size", "grid", "regions"])
+def test_an_encoder_says_where_its_annotations_lie(vocabulary, name):
+    image = keras.Input((8, 8, 3))
+    encoder = keras.Model(image, keras.layers.Reshape((64, 3))(image))
+    encoder.image_size, encoder.grid, encoder.regions = (8, 8), (8, 8), np.zeros((64, 4))
+    delattr(encoder, name)
+    with pytest.raises(InputError, match=f"the encoder has no {name}: set encoder.{name}"):
+        Captioner(encoder, vocabulary)
 
 
 def test_dropout_is_a_share(make_fresh):
