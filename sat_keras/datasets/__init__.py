@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from sat_edge.errors import InputError, check_choice
+from sat_keras import missing_package
 from sat_keras.datasets.checks import SPLITS as SPLITS
 
 _FOLDER = Path(__file__).parent
@@ -39,7 +40,10 @@ def build_records(name, records_dir, data_dir=None):
         InputError: for an unknown name, or if the data set's files are missing or wrong.
     """
     check_data_dir(name, data_dir)
-    import tensorflow_datasets as tfds
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
 
     module = importlib.import_module(f"sat_keras.datasets.{name}.{name}_dataset_builder")
     needs_files = InputError(f"{name} is made from files of yours: name their folder by --data-dir")

@@ -35,6 +35,10 @@ def save(captioner, directory, with_encoder, trained_on):
     others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS}
     if others:
         raise InputError(f"{directory}: holds {others.pop()}; name a folder of its own")
+    own = {"places": "an encoder of your own", "quantized": "quantized layers"}
+    for name, what in own.items():
+        if name in captioner.get_config():
+            raise InputError(f"a preset cannot hold {what}: use captioner.save(FILE.keras)")
     config = {
         **captioner.get_config(),
         "encoder": captioner.encoder.get_config(),

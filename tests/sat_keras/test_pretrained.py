@@ -153,3 +153,11 @@ def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(
     found = captioner.caption([flickr8k / "Flicker8k_Dataset" / name for name in names])
     scores = caption_scores([each.text for each in found], list(references.values()))
     assert scores["CIDEr"] > 0.4 and scores["BLEU-4"] > 0.15
+
+
+def test_what_a_preset_cannot_hold(make_captioner, tmp_path):
+    captioner = make_captioner()
+    captioner.quantize("int8")
+    with pytest.raises(InputError, match="a preset cannot hold quantized layers: use captioner"):
+        captioner.save_to_preset(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
