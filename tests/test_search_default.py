@@ -9,6 +9,8 @@ import pytest
 
 from sat_edge import Captioner, Search
 
+pytestmark = pytest.mark.slow
+
 EXPORT = Path(__file__).parents[1] / "export"
 FIELDS = {"beam_width": 4, "length_penalty": 0.5, "no_repeat_ngram": 2}
 

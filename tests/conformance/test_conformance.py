@@ -14,6 +14,8 @@ from PIL import Image
 from sat_edge import Captioner, InputError, Search
 from sat_edge.beam_search import beam_search
 
+pytestmark = pytest.mark.slow
+
 CONFORMANCE = Path(__file__).parents[2] / "export" / "conformance"
 COUNT = 16
 BEAM = {"beam_width": 3, "length_penalty": 0.5}

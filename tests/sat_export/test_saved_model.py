@@ -150,6 +150,7 @@ def test_settings_are_those_of_a_file(captioner, served, tflite_file):
     assert words == "".join(f"{word}\n" for word in captioner.vocabulary.words)
 
 
+@pytest.mark.slow
 def test_the_search_is_the_captioner_s_but_for_named_fields(make_captioner, sized, tmp_path):
     own = Search(beam_width=4, length_penalty=0.5, no_repeat_ngram=1, n_best=2)
     captioner = make_captioner(search=own)

@@ -63,6 +63,7 @@ def test_vocabulary_and_settings_are_inside(captioner, tflite_file):
     assert settings["search"]["beam_width"] == 1
 
 
+@pytest.mark.slow
 def test_a_file_s_search_is_the_captioner_s_or_the_named_one(make_captioner, tmp_path):
     own, named = Search(beam_width=5, length_penalty=0.7, no_repeat_ngram=2, n_best=3), Search()
     captioner, path = make_captioner(search=own), tmp_path / "captioner.tflite"
@@ -72,6 +73,7 @@ def test_a_file_s_search_is_the_captioner_s_or_the_named_one(make_captioner, tmp
     assert captioner.search == own
 
 
+@pytest.mark.slow
 def test_each_output_is_a_tensor_of_its_own(make_captioner, tmp_path):
     """Also where two are the same: the first h and c of a captioner without attention are zero."""
     path = tmp_path / "captioner.tflite"
@@ -92,6 +94,7 @@ def test_signatures_share_their_weights(captioner, tflite_file):
     assert weights < tflite_file.stat().st_size < 1.6 * weights
 
 
+@pytest.mark.slow
 def test_lists_of_numbers_are_written_once(captioner, tmp_path, folder):
     """Three signatures have scales and zero points each for the weights that they share."""
     export_tflite(captioner, tmp_path / "int8.tflite", "int8", photos=folder)

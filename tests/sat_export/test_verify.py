@@ -41,6 +41,7 @@ def test_the_same_file(captioner, tflite_file, builder):
     assert result["log_prob_difference"] < 1e-3 * captioner.max_length
 
 
+@pytest.mark.slow
 def test_one_damaged_weight(captioner, tflite_file, builder, tmp_path):
     model = parse(tflite_file.read_bytes())
     for graph in model.subgraphs:

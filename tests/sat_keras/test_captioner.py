@@ -75,6 +75,7 @@ def test_a_data_set_of_unknown_rank_is_named(make_fresh, training_batch):
 # === Training ===
 
 
+@pytest.mark.slow
 def test_fit_learns_by_heart(make_fresh, fit):
     keras.utils.set_random_seed(0)
     model = make_fresh(dropout=0.0)

@@ -303,6 +303,7 @@ def test_an_encoder_of_one_s_own_trains_captions_and_is_saved(build, data, tmp_p
 # === Other weights ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attention", ["soft", pytest.param("hard", marks=SLOW), pytest.param("none", marks=SLOW)]
 )
@@ -330,6 +331,7 @@ def test_int8_captions_nearly_as_before(build, data, tmp_path, attention):
     np.testing.assert_allclose(loaded(images, tokens)[0], after, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_lora_trains_its_matrices_alone(build, data, tmp_path):
     images, tokens = data
     model = build(dropout=0.0)
@@ -358,6 +360,7 @@ def test_lora_trains_its_matrices_alone(build, data, tmp_path):
     assert texts_of(loaded, images) == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=SLOW)])
 def test_mixed_precision_is_the_captioner_s_own(build, data, tmp_path, policy):
     images, tokens = data
@@ -464,6 +467,7 @@ def trained(model, dataset, optimizer=None, **options):
     return model.fit(dataset, epochs=2, verbose=0, shuffle=False).history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"steps_per_execution": 3}, {"run_eagerly": True}])
 def test_how_steps_are_executed_changes_nothing(build, data, options):
     """Seven batches are no multiple of three."""
@@ -478,6 +482,7 @@ def test_how_steps_are_executed_changes_nothing(build, data, options):
     assert baselines[0] == pytest.approx(baselines[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_of_two_batches_accumulate_to_those_of_one(build, data):
     one, two = build(dropout=0.0), build(dropout=0.0)
     trained(one, batches(data, 8), keras.optimizers.SGD(0.1))
@@ -553,6 +558,7 @@ def test_checkpoints_hold_the_best_epoch(build, data, tmp_path):
     assert found["cross_entropy"] == pytest.approx(values[best], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_backup_and_restore_goes_on_where_it_was_stopped(build, data, tmp_path):
     def start():
         model = build(attention="hard")

@@ -40,6 +40,7 @@ def check(found):
     assert together == pytest.approx(alone, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_weights_and_metrics_are_those_of_one_device(case):
     check(trained(CASES)[case])

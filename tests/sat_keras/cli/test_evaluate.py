@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import keras
+import pytest
 
 from sat_keras import cli
 from sat_keras.datasets import build_records
@@ -10,6 +11,7 @@ from sat_keras.runs.folder import load_run
 from sat_keras.runs.sources import load_consensus
 
 
+@pytest.mark.slow
 def test_run_and_file_alike(trained, tmp_path, capsys):
     results = []
     for model in (trained["run"], trained["tflite"]):

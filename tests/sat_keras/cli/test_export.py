@@ -27,6 +27,7 @@ def test_a_file_has_the_run_s_search_with_what_is_named(trained, tmp_path, capsy
     assert load_run(trained["run"]).search == Search()  # the run stays as it is
 
 
+@pytest.mark.slow
 def test_a_preset_brings_its_own_search(tmp_path):
     file = tmp_path / "soft.tflite"
     assert cli.main(["export", "flickr8k-soft", "--out", str(file), "--length-penalty=1"]) == 0

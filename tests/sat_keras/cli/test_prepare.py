@@ -1,8 +1,11 @@
 import json
 
+import pytest
+
 from sat_keras import cli
 
 
+@pytest.mark.slow
 def test_train_uses_the_cache_that_prepare_made(flickr8k, tiny, tmp_path, capsys):
     places = ["--data-dir", str(flickr8k), "--cache", str(tmp_path / "cache")]
     assert cli.main(["prepare", "flickr8k", "--json", *places, *tiny[:4]]) == 0

@@ -34,6 +34,7 @@ def test_a_finished_run_stays_as_it_is(trained, capsys):
     assert printed["epoch"] == 6
 
 
+@pytest.mark.slow
 def test_a_search_that_is_named_is_the_captioner_s_own(trained, tiny, tmp_path, photo, capsys):
     run, file = str(tmp_path / "run"), str(tmp_path / "captioner.tflite")
     wanted = Search(beam_width=3, length_penalty=0.5)
@@ -58,6 +59,7 @@ def test_a_search_that_is_named_is_the_captioner_s_own(trained, tiny, tmp_path, 
             assert found["log_prob"] == pytest.approx(expected.log_prob, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_in_phases_and_resumes(trained, tiny, monkeypatch, tmp_path, capsys, fails):
     phases = {
         "first": {"training": {"epochs": 1}},

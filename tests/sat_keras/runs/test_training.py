@@ -105,6 +105,7 @@ def test_training_stops_when_validation_gets_no_better(
     assert len(again) == 4
 
 
+@pytest.mark.slow
 def test_stopped_in_its_first_epoch_it_begins_anew(builder, soft, settings_of, tmp_path):
     settings = settings_of(training={"epochs": 1})
     settings.save(tmp_path)
@@ -298,6 +299,7 @@ def test_what_may_differ_from_the_start_is_as_the_settings_have_it(
     assert captioner.search == settings.search
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_preset(builder, soft, settings_of, tmp_path):
     load_run(soft[0]).save_to_preset(tmp_path / "preset")
     of_training = {"epochs": 1, "warm_start": str(tmp_path / "preset")}
@@ -311,6 +313,7 @@ def test_training_goes_on_from_a_preset(builder, soft, settings_of, tmp_path):
         train(tmp_path / "x", settings, builder, soft[1], verbose=0)
 
 
+@pytest.mark.slow
 def test_a_run_s_captioner_has_the_run_s_search(builder, soft, settings_of, tmp_path):
     assert load_run(soft[0]).search == Search()  # unless named, greedy
     search = {"beam_width": 3, "length_penalty": 0.5}
