@@ -122,59 +122,16 @@ def test_settings_that_cannot_be(content, line):
         RunSettings.from_dict({"dataset": "shapes", **content})
 
 
-EVERY = {  # another value than the default for every setting
-    "dataset": "folder",
-    "encoder": {
-        "name": "mobilenet",
-        "weights": "w.h5",
-        "alpha": 0.5,
-        "layer": "conv_pw_5_relu",
-        "image_size": 96,
-        "patches": 2,
-    },
-    "decoder": {
-        "attention": "hard",
-        "scorer": "bilinear",
-        "inject": "first",
-        "units": 7,
-        "embedding_size": 6,
-        "attention_size": 5,
-        "dropout": 0.25,
-        "max_length": 9,
-    },
-    "search": {"beam_width": 4, "length_penalty": 0.7, "no_repeat_ngram": 2, "n_best": 3},
-    "objective": {
-        "name": "reinforce",
-        "label_smoothing": 0.1,
-        "doubly_stochastic": 0.5,
-        "entropy": 0.01,
-        "scheduled_sampling": 0.2,
-        "expectation": 0.4,
-        "samples": 3,
-    },
-    "data": {"batch_size": 30, "captions_per_photo": 5, "augment": True, "min_count": 2},
-    "training": {
-        "epochs": 3,
-        "patience": 2,
-        "learning_rate": 0.01,
-        "warmup": 10,
-        "clip_norm": 1.0,
-        "fine_tune": "conv_pw_4",
-        "warm_start": "runs/soft",
-        "precision": "mixed_bfloat16",
-        "seed": 4,
-    },
-}
-
-
-def test_round_trip(tmp_path):
-    settings = RunSettings.from_dict(EVERY)
-    assert settings.as_dict() == EVERY
+def test_round_trip(every_setting, tmp_path):
+    search = {**every_setting["search"], "n_best": 3}
+    every = {"dataset": "folder", **every_setting, "search": search}
+    settings = RunSettings.from_dict(every)
+    assert settings.as_dict() == every
     settings.save(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text()) == EVERY
+    assert json.loads((tmp_path / "config.json").read_text()) == every
     assert RunSettings.load(tmp_path) == settings
     default = RunSettings("folder").as_dict()
-    for part, fields in EVERY.items():
+    for part, fields in every.items():
         if isinstance(fields, dict):
             assert all(default[part].get(name) != value for name, value in fields.items()), part
 
