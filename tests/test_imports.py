@@ -22,7 +22,7 @@ import pytest
 def test_no_tensorflow(package):
     code = (
         f"import {package}, sys; "
-        "print([m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'keras', 'matplotlib', 'pycocoevalcap') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Scores of captions. No TensorFlow here."""
+"""Scores of captions. No TensorFlow here, and pycocoevalcap only where it scores."""
 
 from sat_keras.metrics.bleu import bleu
 from sat_keras.metrics.caption_reward import CaptionReward

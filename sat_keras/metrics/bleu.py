@@ -1,5 +1,3 @@
-from pycocoevalcap.bleu.bleu import Bleu
-
 from sat_keras.metrics.coco_layout import coco_layout
 
 
@@ -14,5 +12,7 @@ def bleu(captions, references):
     Reference:
         Papineni et al., 2002; implementation: pycocoevalcap.
     """
+    from pycocoevalcap.bleu.bleu import Bleu
+
     scores, _ = Bleu(4).compute_score(*coco_layout(captions, references), verbose=0)
     return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}

@@ -1,7 +1,5 @@
 import shutil
 
-from pycocoevalcap.meteor.meteor import Meteor
-
 from sat_keras.metrics.coco_layout import coco_layout
 
 
@@ -15,6 +13,8 @@ def meteor(captions, references):
     """
     if shutil.which("java") is None:
         return {}
+    from pycocoevalcap.meteor.meteor import Meteor
+
     scorer = Meteor()
     try:
         score, _ = scorer.compute_score(*coco_layout(captions, references))

@@ -1,5 +1,3 @@
-from pycocoevalcap.rouge.rouge import Rouge
-
 from sat_keras.metrics.coco_layout import coco_layout
 
 
@@ -11,5 +9,7 @@ def rouge_l(captions, references):
     Reference:
         Lin, 2004; implementation: pycocoevalcap.
     """
+    from pycocoevalcap.rouge.rouge import Rouge
+
     score, _ = Rouge().compute_score(*coco_layout(captions, references))
     return {"ROUGE-L": float(score)}
