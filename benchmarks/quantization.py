@@ -54,7 +54,7 @@ def markdown(rows):
     lines = []
     for name, row in rows.items():
         one, two = row["threads"]["1"], row["threads"]["2"]
-        lost = -row["CIDEr_difference"] / (row["CIDEr"] - row["CIDEr_difference"])
+        lost = -row["CIDEr_difference"] / max(row["CIDEr"] - row["CIDEr_difference"], 1e-9)
         cells = [name, f"{row['bytes'] / 1e6:.2f}", f"{row['zipped_bytes'] / 1e6:.2f}"]
         cells += [f"{each['caption_ms']:.1f}" for each in (one, two)]
         cells += [f"{one['encoder_ms']:.1f}", f"{row['keras_ms']:.0f}"]

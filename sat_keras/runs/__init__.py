@@ -8,5 +8,5 @@
     callbacks.py    what happens between steps and epochs
     sources.py      captioners out of run folders, presets and .tflite files
 
-The first three need no TensorFlow.
+The first three need no TensorFlow, and sources.py none for a `.tflite` file.
 """

@@ -43,13 +43,15 @@ def test_the_search_that_was_used_is_written(trained, without_java, tmp_path, ca
     captioner.search = captioner.search.override(beam_width=3, length_penalty=0.5)
     captioner.save(run / "captioner.keras")
     own = {"beam_width": 3, "length_penalty": 0.5, "no_repeat_ngram": 0, "n_best": 1}
+    greedy = {**own, "beam_width": 1, "length_penalty": 0.0}
     for source, options, wanted in (
-        (trained["run"], [], {**own, "beam_width": 1, "length_penalty": 0.0}),
+        (trained["run"], [], greedy),
+        (trained["tflite"], [], greedy),
+        (trained["tflite"], ["--beam-width=3", "--length-penalty=0.5"], own),
         (run, [], own),
         (run, ["--beam-width=1"], {**own, "beam_width": 1}),
-        (run, ["--no-repeat-ngram=2", "--length-penalty=1"], {**own, "no_repeat_ngram": 2}),
+        (run, ["--no-repeat-ngram=2"], {**own, "no_repeat_ngram": 2}),
     ):
-        wanted = {**wanted, "length_penalty": 1.0} if len(options) == 2 else wanted
         out = tmp_path / "scores.json"
         evaluated = ["evaluate", str(source), "flickr8k", f"--out={out}", *options, "--json"]
         capsys.readouterr()
