@@ -207,7 +207,7 @@ class Captioner(Trainable):
         Raises:
             InputError: if a photo cannot be read, or for a search that cannot be.
         """
-        how = self.search.override(n_best=1, **search)
+        how = self.search.for_one(**search)
         if how.is_greedy:
             found = (self._captions(*self._compiled_greedy(x)) for x in self._batches(photos))
             return [caption for captions in found for caption in captions]

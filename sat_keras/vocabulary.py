@@ -52,7 +52,8 @@ class Vocabulary:
     def load(cls, path):
         path = Path(path)
         try:
-            return cls(path.read_text(encoding="utf-8").splitlines())
+            # Only "\n" ends a word: a word may hold what `splitlines` takes for a line's end.
+            return cls(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such vocabulary file") from error
         except (InputError, UnicodeDecodeError) as error:

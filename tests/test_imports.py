@@ -20,10 +20,8 @@ import pytest
     ],
 )
 def test_no_tensorflow(package):
-    code = (
-        f"import {package}, sys; "
-        "print([m for m in ('tensorflow', 'keras', 'matplotlib', 'pycocoevalcap') if m in sys.modules])"
-    )
+    heavy = ("tensorflow", "keras", "matplotlib", "pycocoevalcap")
+    code = f"import {package}, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -76,7 +76,7 @@ class Captioner:
         Raises:
             InputError: if the photo cannot be read, or for a search that cannot be.
         """
-        how = self.search.override(n_best=1, **search)
+        how = self.search.for_one(**search)
         if not how.is_greedy or "caption" not in self._runtime.signatures:
             return self._search(photo, how)[0]
         outputs = self._runtime.run("caption", image=self._image(photo))

@@ -60,6 +60,16 @@ class Search:
         """This search with other values of the named fields."""
         return dataclasses.replace(self, **fields)
 
+    def for_one(self, **fields):
+        """As `override`, for a method that returns the best caption alone.
+
+        Raises:
+            InputError: if `n_best` is named.
+        """
+        if "n_best" in fields:
+            raise InputError("n_best: only beam_search takes it; here each photo has one caption")
+        return self.override(n_best=1, **fields)
+
     def as_dict(self):
         """The fields by their names."""
         return dataclasses.asdict(self)

@@ -44,7 +44,7 @@ def export_saved_model(captioner, path, version_number=1, trained_on=None, **sea
     Raises:
         InputError: for a search that cannot be.
     """
-    how = captioner.search.override(n_best=1, **search)
+    how = captioner.search.for_one(**search)
     module = ServingModule(captioner, how)
     scheme = schemes.choose("none")
     settings = settings_of(captioner, "server", scheme, how, trained_on=trained_on)

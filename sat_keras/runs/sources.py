@@ -44,10 +44,10 @@ def captions_by(source, **search):
     """
     if Path(source).suffix == ".tflite":
         edge = EdgeCaptioner(source)
-        how = edge.search.override(n_best=1, **search)
+        how = edge.search.for_one(**search)
         return lambda photos: [edge.caption(photo, **search) for photo in photos], how.as_dict()
     captioner = load_captioner(source)
-    how = captioner.search.override(n_best=1, **search)
+    how = captioner.search.for_one(**search)
     return lambda photos: captioner.caption(photos, **search), how.as_dict()
 
 

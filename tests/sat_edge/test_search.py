@@ -59,6 +59,13 @@ def test_named_fields_replace_those_of_the_default():
         default.override(temperature=2)
 
 
+def test_one_caption_each_takes_no_n_best():
+    default = Search(beam_width=4, length_penalty=0.5, n_best=2)
+    assert default.for_one(beam_width=3) == Search(3, 0.5, 0, 1)
+    with pytest.raises(InputError, match="only beam_search takes it"):
+        default.for_one(n_best=2)
+
+
 @pytest.mark.parametrize(
     ("fields", "wanted"),
     [

@@ -31,6 +31,12 @@ def test_file_is_one_word_a_line(tmp_path):
     assert Vocabulary.load(tmp_path / "vocabulary.txt") == vocabulary
 
 
+def test_words_with_other_line_separators_stay_whole(tmp_path):
+    vocabulary = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "a\x85b", "c\u2028d"])
+    vocabulary.save(tmp_path / "vocabulary.txt")
+    assert Vocabulary.load(tmp_path / "vocabulary.txt") == vocabulary
+
+
 @pytest.mark.parametrize(
     "text, says",
     [("a\nb\n", "begins with"), ("<pad>\n<start>\n<end>\n<unk>\na\na\n", "'a' stands twice")],
