@@ -48,7 +48,7 @@ def evaluate(caption, builder, split, limit=None):
     weights = np.concatenate([each.attention.ravel() for each in captions])
     words = sum(len(each.attention) for each in captions)
     scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)
-    if hasattr(builder, "named_boxes"):
+    if any(map(any, (each["phrases"] for each in records))):
         scores |= _grounding(builder, captions, records)
     return {**scores, "photos": len(records)}, [
         {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
@@ -102,11 +102,10 @@ def _grounding(builder, captions, records):
     """Means over all words that name an object; see `metrics.grounding`."""
     totals, words = {}, 0
     for caption, record in zip(captions, records, strict=True):
-        named = builder.named_boxes(caption.words, record)
-        content = [i for i, boxes in enumerate(named) if boxes is not None]
-        boxes = [named[i] for i in content]
-        attention = caption.attention.reshape(len(caption.attention), -1)[content]  # (N, L)
+        phrases = builder.named_phrases(caption.words, record)
+        heads, boxes = [each["end"] - 1 for each in phrases], [each["boxes"] for each in phrases]
+        attention = caption.attention.reshape(len(caption.attention), -1)[heads]  # (N, L)
         for name, value in grounding(attention, caption.regions, boxes).items():
             totals[name] = totals.get(name, 0.0) + value
-        words += len(content)
+        words += len(phrases)
     return {f"grounding_{name}": value / max(words, 1) for name, value in totals.items()}

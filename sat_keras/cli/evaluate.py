@@ -41,7 +41,7 @@ def check(options):
     else:
         for source in (options.model, *options.consensus):
             check_source(source)
-    check_data_dir(options.dataset, options.data_dir)
+    check_data_dir(options.dataset, options.data_dir, options.entities)
 
 
 def run(options):

@@ -19,6 +19,12 @@ def add_dataset(parser):
 def add_places(parser):
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's own files")
     parser.add_argument(
+        "--entities",
+        metavar="DIR",
+        help="folder of Flickr30k Entities, the boxes of flickr8k and flickr30k (default: "
+        "Flickr30kEntities in --data-dir)",
+    )
+    parser.add_argument(
         "--cache",
         type=folder_path,
         metavar="DIR",
@@ -150,7 +156,8 @@ def records(options):
     """The TFDS builder of the data set, with its records made."""
     from sat_keras.datasets import build_records
 
-    return build_records(options.dataset, Path(options.cache) / "records", options.data_dir)
+    records_dir = Path(options.cache) / "records"
+    return build_records(options.dataset, records_dir, options.data_dir, options.entities)
 
 
 def annotations(options):

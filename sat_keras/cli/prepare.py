@@ -20,7 +20,7 @@ def add_options(parser):
 
 def check(options):
     check_weights(EncoderSettings(**named(options, "encoder")).weights)
-    check_data_dir(options.dataset, options.data_dir)
+    check_data_dir(options.dataset, options.data_dir, options.entities)
 
 
 def run(options):

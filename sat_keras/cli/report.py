@@ -29,7 +29,7 @@ def add_options(parser):
 def check(options):
     check_run(options.run)
     options.dataset = RunSettings.load(options.run).dataset
-    check_data_dir(options.dataset, options.data_dir)
+    check_data_dir(options.dataset, options.data_dir, options.entities)
 
 
 def run(options):

@@ -36,7 +36,7 @@ def add_options(parser):
 
 
 def check(options):
-    check_data_dir(options.dataset, options.data_dir)
+    check_data_dir(options.dataset, options.data_dir, options.entities)
     first, *_ = _phases(options).values()
     if options.resume:  # what it began with may be gone by now
         return

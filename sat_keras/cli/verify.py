@@ -35,7 +35,7 @@ def check(options):
         raise InputError(
             f"{options.run}: does not name its data set: save_to_preset(trained_on=...)"
         )
-    check_data_dir(options.dataset, options.data_dir)
+    check_data_dir(options.dataset, options.data_dir, options.entities)
 
 
 def run(options):

@@ -1,12 +1,17 @@
 """TFDS builders, one folder a data set, and their records on disk.
 
-Every builder yields the same features, named as in TFDS's `coco_captions`: `image`,
-`image/filename`, `captions` with a `text` each, and splits `train`, `validation`, `test`.
+Every builder yields the same features: `image`, `image/filename`, `captions` with a `text` and
+`phrases` each, and splits `train`, `validation`, `test`.
 
-A builder that knows boxes has a method `named_boxes(words, record)`, with a record of
-`read_photos`. It returns an entry for each word of a caption: `None` for a word that names no
-object, otherwise the list of the named object's boxes, (ymin, xmin, ymax, xmax), 0..1, which is
-empty if the picture has no such object. Grounding is measured on such a data set.
+A phrase is words of a caption that name something in the photo:
+`{"first", "end", "type", "boxes"}`. Words `first` to `end - 1` of the tokenised caption are its
+words, the last of them its head; `boxes`, (ymin, xmin, ymax, xmax), 0..1, is where the named things
+are; `type` is their kind, one of a few. A data set that knows no boxes has no phrases.
+
+A builder that knows boxes has a method `named_phrases(words, record)`, with a record of
+`read_photos`: the phrases in any other caption of the photo, such as a captioner's. A phrase
+without boxes names something that the photo does not show. Grounding is measured on such a data
+set.
 """
 
 import importlib
@@ -15,48 +20,50 @@ from pathlib import Path
 
 from sat_edge.errors import InputError, check_choice
 from sat_keras import missing_package
+from sat_keras.datasets import flickr30k_entities
 from sat_keras.datasets.checks import SPLITS as SPLITS
 
 _FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(each.parent.name for each in _FOLDER.glob("*/*_dataset_builder.py")))
 
 
-def check_data_dir(name, data_dir):
+def check_data_dir(name, data_dir, entities=None):
     """Raises `InputError` for an unknown data set or a folder that is not there: at once, without
     TensorFlow."""
     check_choice("data set", name, NAMES)
-    if data_dir is not None and not any(Path(data_dir).glob("*")):
-        raise InputError(f"{data_dir}: no such folder, or an empty one")
+    for folder in (data_dir, entities):
+        if folder is not None and not any(Path(folder).glob("*")):
+            raise InputError(f"{folder}: no such folder, or an empty one")
+    if entities is not None:
+        flickr30k_entities.check_folder(entities)
 
 
-def build_records(name, records_dir, data_dir=None):
+def build_records(name, records_dir, data_dir=None, entities=None):
     """Makes a data set's records, unless they are there, and returns their TFDS builder.
 
     Args:
         name: str, one of `NAMES`.
         records_dir: path of the folder that TFDS keeps records in.
         data_dir: path of the data set's own files, where it has any. Defaults to `None`.
+        entities: path of Flickr30k Entities, which has the phrases of `flickr8k` and `flickr30k`.
+            Defaults to `None`: a folder `Flickr30kEntities` in `data_dir`, where there is one;
+            without a `data_dir`, records with phrases before those without.
     Raises:
         InputError: for an unknown name, or if the data set's files are missing or wrong.
     """
-    check_data_dir(name, data_dir)
+    check_data_dir(name, data_dir, entities)
     try:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
         raise missing_package(error) from error
 
     module = importlib.import_module(f"sat_keras.datasets.{name}.{name}_dataset_builder")
-    needs_files = InputError(f"{name} is made from files of yours: name their folder by --data-dir")
-    config = None
-    if name == "folder":  # a folder's records are its own
-        if data_dir is None:
-            raise needs_files
-        config = module.folder_config(data_dir)
+    config = _config(module.Builder, records_dir, data_dir, entities)
     builder = module.Builder(data_dir=str(records_dir), config=config)
     if Path(builder.data_dir).exists():
         return builder
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and data_dir is None:
-        raise needs_files
+        raise builder.needs_files()
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     manual_dir = str(data_dir) if data_dir else None
@@ -64,6 +71,16 @@ def build_records(name, records_dir, data_dir=None):
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
     )
     return builder
+
+
+def _config(builder, records_dir, data_dir, entities):
+    """The TFDS config of the records of these files, or of those that are there."""
+    if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:  # made without files
+        if entities is not None:
+            raise InputError(f"{builder.name} has boxes of its own: leave --entities out")
+        return None
+    config = builder.config_for(data_dir, entities)
+    return config or (builder.config_of_records(records_dir) if data_dir is None else None)
 
 
 def read_photos(builder, split, first=0):
@@ -75,7 +92,8 @@ def read_photos(builder, split, first=0):
         first: int. Where to begin. Defaults to `0`.
     Yields:
         The file's name; the bytes of the photo as its file holds them; and the record, plain lists
-        and dicts: `{"filename", "captions"}`, and the data set's other features by their names.
+        and dicts: `{"filename", "captions", "phrases"}`, and the data set's other features by their
+        names. `captions` is a list of str, `phrases` has a list of phrases for each.
     """
     import tensorflow_datasets as tfds
 
@@ -91,8 +109,10 @@ def read_photos(builder, split, first=0):
     for example in tfds.as_numpy(dataset):
         encoded, name = example.pop("image"), example.pop("image/filename").decode()
         record = {each: _nested(features[each], _plain(value)) for each, value in example.items()}
-        captions = [each["text"] for each in record.pop("captions")]
-        yield name, encoded, {"filename": name, "captions": captions, **record}
+        captions = record.pop("captions")
+        texts = [each["text"] for each in captions]
+        phrases = [each.get("phrases", []) for each in captions]
+        yield name, encoded, {"filename": name, "captions": texts, "phrases": phrases, **record}
 
 
 def _plain(value):

@@ -1,7 +1,26 @@
+from pathlib import Path
+from typing import NamedTuple
+
 from sat_edge.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 _SHOWN = 50
+
+
+class Photo(NamedTuple):
+    """A photo as a reader of files found it.
+
+    Attributes:
+        name: str, its file name.
+        path: path of its file.
+        captions: list of str.
+        phrases: for each caption its list of phrases, see `sat_keras.datasets`. Empty: none known.
+    """
+
+    name: str
+    path: Path
+    captions: list
+    phrases: list | tuple = ()
 
 
 def has_words(caption):

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from sat_edge.errors import InputError
-from sat_keras.datasets.checks import has_words
+from sat_keras.datasets.checks import Photo, has_words
 
 # Restval: COCO's validation photos that Karpathy and Fei-Fei train on.
 _SPLITS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
@@ -31,7 +31,7 @@ def read_karpathy_splits(path, photos):
             elif not captions or not all(map(has_words, captions)):
                 problems.append(f"{path}, images[{i}]: {photo.name} has an empty caption or none")
             else:
-                splits[_SPLITS[image["split"]]].append((photo.name, photo, captions))
+                splits[_SPLITS[image["split"]]].append(Photo(photo.name, photo, captions))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; it is in Karpathy's caption_datasets.zip"

@@ -1,10 +1,22 @@
 import itertools
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from sat_edge.errors import InputError
 from sat_edge.photo import open_photo
 from sat_keras.datasets.checks import raise_problems
+from sat_keras.tokenizer import tokenize
+
+# The phrases of a caption, as every builder has them in its records; see `sat_keras.datasets`.
+PHRASES = tfds.features.Sequence(
+    {
+        "first": tfds.features.Scalar(np.int32),
+        "end": tfds.features.Scalar(np.int32),
+        "type": tfds.features.Text(),
+        "boxes": tfds.features.Sequence(tfds.features.BBoxFeature()),
+    }
+)
 
 
 class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -23,10 +35,59 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Args:
             directory: `pathlib.Path`, the user's `--data-dir`.
         Returns:
-            `(splits, problems)`: a dict, split name to list of `(file name, photo path, list of
-            captions)`, and a list of str, what is wrong and where.
+            `(splits, problems)`: a dict, split name to list of `checks.Photo`, and a list of str,
+            what is wrong and where.
         """
         raise NotImplementedError
+
+    def add_phrases(self, splits):
+        """The same splits, their photos with the phrases that other files know. Defaults to as they
+        are."""
+        return splits
+
+    @classmethod
+    def config_for(cls, directory, entities):
+        """The TFDS config of records made from these files.
+
+        Args:
+            directory: path of the user's `--data-dir`, or `None`.
+            entities: path of the user's `--entities`, or `None`.
+        Returns:
+            A config; or `None`, for records that are called by the data set's name alone.
+        Raises:
+            InputError: if the files cannot be of this data set.
+        """
+        if entities is not None:
+            raise InputError(f"{cls.name} has no phrases in Flickr30k Entities: name none")
+        return
+
+    @classmethod
+    def config_of_records(cls, records_dir):
+        """The config of the records to open where no files are named. Defaults to `None`."""
+        return
+
+    @classmethod
+    def needs_files(cls):
+        """The error where records are to be made and no files are named."""
+        return InputError(
+            f"{cls.name} is made from files of yours: name their folder by --data-dir"
+        )
+
+    def named_phrases(self, words, record):
+        """See `sat_keras.datasets`. A word names what a phrase of the photo's captions names whose
+        last word, its head, it is."""
+        types, boxes = {}, {}
+        for caption, phrases in zip(record["captions"], record["phrases"], strict=True):
+            tokens = tokenize(caption)
+            for phrase in phrases:
+                head = tokens[phrase["end"] - 1]
+                types.setdefault(head, phrase["type"])
+                boxes.setdefault(head, {}).update(dict.fromkeys(map(tuple, phrase["boxes"])))
+        return [
+            {"first": i, "end": i + 1, "type": types[word], "boxes": list(boxes[word])}
+            for i, word in enumerate(words)
+            if word in boxes
+        ]
 
     def _info(self):
         return self.dataset_info_from_configs(
@@ -34,7 +95,9 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {
                     "image": tfds.features.Image(),
                     "image/filename": tfds.features.Text(),
-                    "captions": tfds.features.Sequence({"text": tfds.features.Text()}),
+                    "captions": tfds.features.Sequence(
+                        {"text": tfds.features.Text(), "phrases": PHRASES}
+                    ),
                 }
             ),
             homepage=self.HOMEPAGE,
@@ -48,21 +111,31 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             f"{dl_manager.manual_dir}: no photo for {each}" for each in splits if not splits[each]
         ]
         # A damaged photo is named here, not after an hour of training.
-        for _, path, _ in itertools.chain(*splits.values()):
+        for photo in itertools.chain(*splits.values()):
             try:
-                open_photo(path)
+                open_photo(photo.path)
             except InputError as error:
                 problems.append(str(error))
         raise_problems(problems)
+        splits = self.add_phrases(splits)
         return {name: self._generate_examples(photos) for name, photos in splits.items()}
 
     def _generate_examples(self, photos):
-        for i, (name, path, captions) in enumerate(photos):
+        for i, photo in enumerate(photos):
+            phrases = photo.phrases or [[] for _ in photo.captions]
             yield (
                 i,
                 {
-                    "image": path,
-                    "image/filename": name,
-                    "captions": [{"text": caption} for caption in captions],
+                    "image": photo.path,
+                    "image/filename": photo.name,
+                    "captions": [
+                        {"text": caption, "phrases": list(map(as_feature, each))}
+                        for caption, each in zip(photo.captions, phrases, strict=True)
+                    ],
                 },
             )
+
+
+def as_feature(phrase):
+    """A phrase as TFDS writes it."""
+    return {**phrase, "boxes": [tfds.features.BBox(*box) for box in phrase["boxes"]]}

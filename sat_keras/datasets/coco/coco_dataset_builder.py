@@ -12,7 +12,7 @@ class Builder(PhotoCaptions):
     The captions are CC BY 4.0; the photos are under their owners' Flickr terms.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {
         "1.0.0": "The photos of 2014, Karpathy's splits: 113,287 with restval, 5,000 and 5,000."
     }

@@ -2,23 +2,27 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from sat_keras.datasets.flickr_photos import FlickrPhotos
 from sat_keras.datasets.karpathy import read_karpathy_splits
-from sat_keras.datasets.photo_captions import PhotoCaptions
 
 
-class Builder(PhotoCaptions):
+class Builder(FlickrPhotos):
     """Flickr30k: 31,000 photos of people in everyday scenes, five captions each.
 
     The photos and captions are for non-commercial research and belong to their owners.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The official photos, Karpathy's splits: 29,000, 1,014 and 1,000."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "The official photos, Karpathy's splits: 29,000, 1,014 and 1,000.",
+        "1.1.0": "The same, with the phrases of Flickr30k Entities.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Ask for Flickr30k at https://shannon.cs.illinois.edu/DenotationGraph/ and unpack the photos into
     a folder flickr30k-images/. Beside it put dataset_flickr30k.json of
     https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip, which holds the
-    captions and the splits.
+    captions and the splits. For boxes put Sentences/ and Annotations/ of
+    https://github.com/BryanPlummer/flickr30k_entities beside them, into Flickr30kEntities/.
     """
     HOMEPAGE = "https://shannon.cs.illinois.edu/DenotationGraph/"
     CITATION = """

@@ -1,21 +1,26 @@
 import tensorflow_datasets as tfds
 
 from sat_keras.datasets.flickr8k.official_files import read_splits
-from sat_keras.datasets.photo_captions import PhotoCaptions
+from sat_keras.datasets.flickr_photos import FlickrPhotos
 
 
-class Builder(PhotoCaptions):
+class Builder(FlickrPhotos):
     """Flickr8k: 8,000 photos of people and animals, five captions each.
 
     The photos and captions are for non-commercial research and belong to their owners.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The official files and splits."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "The official files and splits.",
+        "1.1.0": "The same, with the phrases of Flickr30k Entities.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Ask for Flickr8k at https://hockenmaier.cs.illinois.edu/8k-pictures.html and unpack
     Flickr8k_Dataset.zip and Flickr8k_text.zip into one folder, so that it holds
-    Flicker8k_Dataset/, Flickr8k.token.txt and Flickr_8k.{train,dev,test}Images.txt.
+    Flicker8k_Dataset/, Flickr8k.token.txt and Flickr_8k.{train,dev,test}Images.txt. For boxes put
+    Sentences/ and Annotations/ of https://github.com/BryanPlummer/flickr30k_entities beside them,
+    into a folder Flickr30kEntities/.
     """
     HOMEPAGE = "https://hockenmaier.cs.illinois.edu/8k-pictures.html"
     CITATION = """

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sat_edge.errors import InputError
-from sat_keras.datasets.checks import has_words
+from sat_keras.datasets.checks import Photo, has_words
 
 PHOTOS = "Flicker8k_Dataset"  # spelled so
 CAPTIONS = "Flickr8k.token.txt"
@@ -54,7 +54,7 @@ def read_splits(directory):
     Args:
         directory: path of the folder that holds `PHOTOS`, `CAPTIONS` and the lists of `SPLITS`.
     Returns:
-        Dict, split name to list of `(file name, photo path, list of captions)`.
+        Dict, split name to list of `Photo`.
     Raises:
         InputError: if a file is missing, a line is malformed, or a listed photo is not there.
     """
@@ -74,7 +74,7 @@ def read_splits(directory):
                 raise InputError(
                     f"{directory / list_name}, line {number}: {name} has no photo or no captions"
                 )
-            splits[split].append((name, photos / name, captions[name]))
+            splits[split].append(Photo(name, photos / name, captions[name]))
     return splits
 
 

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from sat_edge.errors import InputError
-from sat_keras.datasets.checks import SPLITS, has_words
+from sat_keras.datasets.checks import SPLITS, Photo, has_words
 
 _HELD_OUT = 0.1  # share of validation, and of test, where photos are drawn
 
@@ -67,7 +67,7 @@ def read_splits(directory):
         split_of = _draw_splits(captions)
     splits = {
         split: [
-            (name, directory / name, each)
+            Photo(name, directory / name, each)
             for name, each in captions.items()
             if split_of[name] == split
         ]

@@ -10,7 +10,7 @@ from sat_keras.datasets.photo_captions import PhotoCaptions
 class Builder(PhotoCaptions):
     """A folder of your own photos, with their captions in one file."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.0.0": "Captions as CSV, JSON Lines or COCO's JSON."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     A folder of photos, in folders inside it if you like, and in it one of captions.csv (columns
@@ -22,12 +22,15 @@ class Builder(PhotoCaptions):
     def read_splits(self, directory):
         return read_splits(directory)
 
-
-def folder_config(directory):
-    """A TFDS config that is another one whenever the captions or one of their photos change."""
-    digest = hashlib.sha256(find_captions(directory).read_bytes())
-    splits, _ = read_splits(directory)
-    for name, path, _ in itertools.chain(*splits.values()):
-        status = path.stat()
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return tfds.core.BuilderConfig(name=digest.hexdigest()[:16], version=Builder.VERSION)
+    @classmethod
+    def config_for(cls, directory, entities):
+        """Another one whenever the captions or one of their photos change."""
+        super().config_for(directory, entities)
+        if directory is None:
+            raise cls.needs_files()
+        digest = hashlib.sha256(find_captions(directory).read_bytes())
+        splits, _ = read_splits(directory)
+        for photo in itertools.chain(*splits.values()):
+            status = photo.path.stat()
+            digest.update(f"{photo.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return tfds.core.BuilderConfig(name=digest.hexdigest()[:16], version=cls.VERSION)

@@ -112,6 +112,12 @@ def named_objects(words, objects):
     return names
 
 
+def kind_of(word):
+    """What a word says of an object: its `size`, `color` or `shape`."""
+    kinds = {"size": SIZES, "color": COLORS, "shape": SHAPES}
+    return next(kind for kind, words in kinds.items() if word in words)
+
+
 def _attributes(scene_object):
     return {scene_object.size, scene_object.color, scene_object.shape}
 

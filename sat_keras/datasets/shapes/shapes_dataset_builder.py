@@ -1,7 +1,15 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from sat_keras.datasets.shapes.scenes import IMAGE_SIZE, SceneObject, draw_scene, named_objects
+from sat_keras.datasets.photo_captions import PHRASES, as_feature
+from sat_keras.datasets.shapes.scenes import (
+    IMAGE_SIZE,
+    SceneObject,
+    draw_scene,
+    kind_of,
+    named_objects,
+)
+from sat_keras.tokenizer import tokenize
 
 SPLITS = {"train": 8000, "validation": 500, "test": 500}
 
@@ -13,8 +21,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     looks at what it names.
     """
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES = {"2.0.0": "One to three shapes on textured backgrounds, 112 x 112 pixels."}
+    VERSION = tfds.core.Version("2.1.0")
+    RELEASE_NOTES = {
+        "2.0.0": "One to three shapes on textured backgrounds, 112 x 112 pixels.",
+        "2.1.0": "The same, with the phrases of captions.",
+    }
 
     def _info(self):
         return self.dataset_info_from_configs(
@@ -24,7 +35,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                         shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png"
                     ),
                     "image/filename": tfds.features.Text(),
-                    "captions": tfds.features.Sequence({"text": tfds.features.Text()}),
+                    "captions": tfds.features.Sequence(
+                        {"text": tfds.features.Text(), "phrases": PHRASES}
+                    ),
                     "objects": tfds.features.Sequence(
                         {
                             "size": tfds.features.Text(),
@@ -38,16 +51,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def named_boxes(self, words, record):
+    def named_phrases(self, words, record):
         """See `sat_keras.datasets`."""
         objects = [
             SceneObject(each["size"], each["color"], each["shape"], each["bbox"])
             for each in record["objects"]
         ]
-        return [
-            None if i is None else [objects[i].box] if i >= 0 else []
-            for i in named_objects(words, objects)
-        ]
+        return _phrases(words, objects)
 
     def _split_generators(self, dl_manager):
         return {
@@ -63,7 +73,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": np.asarray(picture),
                     "image/filename": f"{i:05d}.png",
-                    "captions": [{"text": caption} for caption in captions],
+                    "captions": [
+                        {
+                            "text": caption,
+                            "phrases": list(map(as_feature, _phrases(tokenize(caption), objects))),
+                        }
+                        for caption in captions
+                    ],
                     "objects": [
                         {
                             "size": each.size,
@@ -75,3 +91,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     ],
                 },
             )
+
+
+def _phrases(words, objects):
+    """The words that name an object, a phrase each."""
+    return [
+        {
+            "first": i,
+            "end": i + 1,
+            "type": kind_of(words[i]),
+            "boxes": [objects[n].box] if n >= 0 else [],
+        }
+        for i, n in enumerate(named_objects(words, objects))
+        if n is not None
+    ]
