@@ -21,7 +21,7 @@ import h5py
 import keras
 import numpy as np
 from keras import ops
-from keras.layers import Rescaling, Reshape
+from keras.layers import Concatenate, Rescaling, Reshape, UpSampling2D
 
 from sat_edge.errors import InputError, check_choice
 from sat_keras.efficientnet_lite import efficientnet_lite, load_pytorch_weights
@@ -94,6 +94,9 @@ class Encoder(keras.Model):
             go through the network, and a crop's mean over its grid is one location. Its vector
             ends in where the crop lies, its row of `regions`, which a crop itself does not show
             and a grid's cell does, by the network's padding. Defaults to `0`: none.
+        fine_layer: str. An earlier layer, of a finer grid. Its channels stand beside those of
+            `layer`, which are interpolated to that grid: attention sees what things are and, more
+            exactly, where. Defaults to `None`: the grid of `layer` alone.
     Call arguments:
         images: tensor `(B, height, width, 3)`, RGB 0..255.
     Returns:
@@ -116,6 +119,7 @@ class Encoder(keras.Model):
         image_size=(224, 224),
         weights=None,
         patches=0,
+        fine_layer=None,
         **kwargs,
     ):
         check_choice("encoder", backbone, BACKBONES)
@@ -140,6 +144,10 @@ class Encoder(keras.Model):
         network = keras.Model(network.input, network.get_layer(name).output, name=backbone)
         if weights not in (None, "imagenet"):
             _load_weights(network, Path(weights))
+        if fine_layer is not None:
+            if patches:
+                raise InputError("patches have no grid that a fine layer could refine: name one")
+            network = _with_fine_layer(network, fine_layer)
 
         images = keras.Input((height, width, 3), name="image")
         pixels = spec.normalise(images)  # (B, H, W, 3)
@@ -166,6 +174,7 @@ class Encoder(keras.Model):
         self.alpha = alpha
         self.image_size = (height, width)
         self.patches = patches
+        self.fine_layer = fine_layer
         self.grid = (rows, columns)
         self.regions = regions
 
@@ -198,6 +207,7 @@ class Encoder(keras.Model):
             "alpha": self.alpha,
             "image_size": self.image_size,
             "patches": self.patches,
+            "fine_layer": self.fine_layer,
             "name": self.name,
         }
 
@@ -281,6 +291,25 @@ def _cells(output):
         middle = middle + step * ((window - 1) / 2 - before)
         step = step * strides
     return step, middle
+
+
+def _with_fine_layer(network, name):
+    """The same network, its output behind that of an earlier layer: `(B, rows, columns, D' + D)`
+    on the earlier layer's grid."""
+    coarse = network.output  # (B, r, c, D)
+    check_choice("fine_layer", name, [each.name for each in network.layers])
+    fine = network.get_layer(name).output  # (B, rows, columns, D')
+    ranks = len(fine.shape), len(coarse.shape)
+    if ranks != (4, 4) or fine.shape[1] % coarse.shape[1] or fine.shape[2] % coarse.shape[2]:
+        raise InputError(
+            f"fine_layer {name} has the grid {fine.shape[1:-1]}, no multiple of "
+            f"{coarse.shape[1:-1]}: "
+            "name an earlier layer, or another image size"
+        )
+    factors = fine.shape[1] // coarse.shape[1], fine.shape[2] // coarse.shape[2]
+    enlarged = UpSampling2D(factors, interpolation="bilinear")(coarse)  # (B, rows, columns, D)
+    # The fine layer first: it is the one whose cells the grid has.
+    return keras.Model(network.input, Concatenate()([fine, enlarged]), name=network.name)
 
 
 def _overlapping_crops(images, patches, size):

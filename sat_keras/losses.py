@@ -65,6 +65,26 @@ def entropy(alphas, mask):
     return -mask * ops.sum(alphas * ops.log(ops.maximum(alphas, _TINY)), axis=-1)
 
 
+def grounding(alphas, cover, mask):
+    """Attention to what a word names: `-log sum_i alpha_ti cover_ti`.
+
+    Args:
+        alphas: float tensor `(B, T, L)`.
+        cover: float tensor `(B, T, L)`, each location's share inside the boxes of what a word
+            names; zeros for a word that names nothing.
+        mask: float tensor `(B, T)`, 1 for a word, 0 for padding.
+    Returns:
+        Three float tensors `(B, T)`, 0 where a word names nothing: the term; the attention inside
+        the boxes, `sum_i alpha_ti cover_ti`; and the mask of the words that name something.
+    Reference:
+        Liu et al., 2017, arXiv 1605.09553, section 3.3, compare attention with the whole map of a
+        box. Here it is free to choose any part of the box.
+    """
+    named = mask * ops.cast(ops.max(cover, axis=-1) > 0, "float32")  # (B, T)
+    inside = ops.sum(alphas * cover, axis=-1)  # (B, T)
+    return -named * ops.log(ops.maximum(inside, _TINY)), named * inside, named
+
+
 def reinforce(rewards, baselines, alphas, samples):
     """A term whose gradient is REINFORCE's estimate for sampled locations (Williams, 1992).
 

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from sat_edge.caption import PAD
 from sat_edge.errors import InputError
+from sat_keras.metrics.grounding import share_inside
 
 _ZOOM = 0.85  # the least side of an augmented photo, of the whole one
+_WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 
 
 def batches(
@@ -21,6 +23,7 @@ def batches(
     shuffle=True,
     by_length=True,
     augment=False,
+    regions=None,
     seed=0,
     first_epoch=0,
 ):
@@ -45,18 +48,26 @@ def batches(
         augment: bool. Whether half of the photos are mirrored, and all are cropped to 0.85 to 1 of
             their height and width, drawn anew each epoch. In the captions of a mirrored photo,
             left and right change places. For a cache of pixels. Defaults to `False`.
+        regions: float array `(L, 4)`, see `Encoder`. With them, each word of a phrase comes with
+            how much of each region lies in the phrase's boxes; boxes are mirrored and cropped with
+            their photo. Defaults to `None`: no boxes.
         seed: int. Defaults to `0`.
         first_epoch: int. The epoch to begin with, for a resumed run. Defaults to `0`.
     Returns:
         `tf.data.Dataset` of `x`, `(N, L, D)` float16 or `(N, H, W, 3)` uint8 (float32 where
         augmented), N = B / C photos; and `tokens` int32 `(N, C, T + 1)`, `<start>` first, padded
-        with `<pad>`. T differs from batch to batch; the last batch may be smaller.
+        with `<pad>`. T differs from batch to batch; the last batch may be smaller. With `regions`
+        a dict stands for `tokens`: `tokens`, and `cover` float32 `(N, C, T, L)`, 0..1.
     Raises:
-        InputError: if `augment` is asked of annotations.
+        InputError: if `augment` is asked of annotations, or boxes of a data set without any.
     """
     if augment and len(cache.row_shape) != 3:
         raise InputError("augment needs a cache of photos, not of annotations")
     captions = _Captions(cache.records, vocabulary, max_length)
+    if regions is not None and not captions.phrases:
+        raise InputError(
+            "grounding needs boxes, and the records have none: name --entities DIR, or grounding 0"
+        )
     photos_per_batch = batch_size // captions_per_photo
     rows = len(cache) if captions_per_photo > 1 else len(captions.lengths)
     epochs = itertools.count(first_epoch)
@@ -75,18 +86,25 @@ def batches(
             starts = rng.permutation(starts)
         for start in starts:
             batch = groups[start : start + photos_per_batch]
-            yield batch, _draw_boxes(rng, len(batch))
+            yield batch, _draw_crops(rng, len(batch))
 
-    def load(groups, boxes):
-        mirrored = boxes[:, 3] < boxes[:, 1] if augment else np.zeros(len(boxes), bool)  # (N,)
-        return cache.read(captions.photo_of[groups[:, 0]]), captions.tokens(groups, mirrored)
+    def load(groups, crops):
+        crops = crops if augment else np.tile(_WHOLE, (len(crops), 1))  # (N, 4)
+        mirrored = crops[:, 3] < crops[:, 1]  # (N,)
+        loaded = cache.read(captions.photo_of[groups[:, 0]]), captions.tokens(groups, mirrored)
+        return loaded if regions is None else (*loaded, captions.cover(groups, crops, regions))
 
-    def load_tensors(groups, boxes):
-        x, batch = tf.numpy_function(load, [groups, boxes], [cache.dtype, tf.int32])
+    def load_tensors(groups, crops):
+        types = [cache.dtype, tf.int32] + [tf.float32] * (regions is not None)
+        x, tokens, *cover = tf.numpy_function(load, [groups, crops], types)
         x = tf.ensure_shape(x, (None, *cache.row_shape))
         if augment:
-            x = tf.image.crop_and_resize(x, boxes, tf.range(tf.shape(x)[0]), cache.row_shape[:2])
-        return x, tf.ensure_shape(batch, (None, captions_per_photo, None))
+            x = tf.image.crop_and_resize(x, crops, tf.range(tf.shape(x)[0]), cache.row_shape[:2])
+        tokens = tf.ensure_shape(tokens, (None, captions_per_photo, None))
+        if not cover:
+            return x, tokens
+        shape = (None, captions_per_photo, None, len(regions))
+        return x, {"tokens": tokens, "cover": tf.ensure_shape(cover[0], shape)}
 
     dataset = tf.data.Dataset.from_generator(
         epoch_batches,
@@ -107,12 +125,19 @@ class _Captions:
     Attributes:
         lengths: int array `(N,)`, ids of each caption, `<start>` and `<end>` among them.
         photo_of: int array `(N,)`.
+        phrases: dict, a caption's number to its phrases: `(first, end, boxes (K, 4))`.
     """
 
     def __init__(self, records, vocabulary, max_length):
         encoded, self._first = [], [0]  # where the captions of each photo begin, and N
+        self.phrases = {}
         for record in records:
             encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
+            for number, phrases in enumerate(record.get("phrases", ()), start=self._first[-1]):
+                found = [
+                    (p["first"], p["end"], np.array(p["boxes"])) for p in phrases if p["boxes"]
+                ]
+                self.phrases |= {number: found} if found else {}
             self._first.append(len(encoded))
         self.lengths = np.array([len(ids) for ids in encoded])
         self.photo_of = np.repeat(np.arange(len(records)), np.diff(self._first))
@@ -139,8 +164,32 @@ class _Captions:
         ids = self._ids[groups, : self.lengths[groups].max()]
         return np.where(mirrored[:, None, None], self._mirrored_id[ids], ids)
 
+    def cover(self, groups, crops, regions):
+        """Of captions `(N, C)`, how much of each region lies in the boxes of what a word names,
+        `(N, C, T, L)`; the photos are cropped to `(N, 4)`."""
+        steps = self.lengths[groups].max() - 1
+        cover = np.zeros((*groups.shape, steps, len(regions)), "float32")
+        for photo, numbers in enumerate(groups):
+            for caption, number in enumerate(numbers):
+                for first, end, boxes in self.phrases.get(number, ()):
+                    boxes = _crop_boxes(boxes, crops[photo])
+                    if first < steps and len(boxes):
+                        # Word t of the caption is what step t predicts.
+                        cover[photo, caption, first:end] = share_inside(regions, boxes)
+        return cover
 
-def _draw_boxes(rng, count):
+
+def _crop_boxes(boxes, crop):
+    """Boxes `(K, 4)` in a crop of the photo; those that lie outside are left out."""
+    y1, x1, y2, x2 = crop
+    moved = (boxes - [y1, x1, y1, x1]) / [y2 - y1, x2 - x1, y2 - y1, x2 - x1]
+    if x2 < x1:  # mirrored
+        moved = moved[:, [0, 3, 2, 1]]
+    moved = moved.clip(0, 1)
+    return moved[(moved[:, 0] < moved[:, 2]) & (moved[:, 1] < moved[:, 3])]
+
+
+def _draw_crops(rng, count):
     """Crops `(count, 4)`, (y1, x1, y2, x2), 0..1; with x2 < x1 the photo is mirrored."""
     sides = rng.uniform(_ZOOM, 1, (count, 2))
     near = rng.uniform(0, 1 - sides)

@@ -29,6 +29,8 @@ class Batch(NamedTuple):
         words: int `(B, T)`, the words to predict.
         mask: float `(B, T)`, 1 for a word, 0 for padding; or the word's weight.
         captions_per_photo: int C.
+        cover: float `(B, T, L)`, each location's share inside the boxes of what a word names, zeros
+            for a word that names nothing; or `None`.
     """
 
     x: tf.Tensor
@@ -36,11 +38,16 @@ class Batch(NamedTuple):
     words: tf.Tensor
     mask: tf.Tensor
     captions_per_photo: int
+    cover: tf.Tensor | None = None
 
     @classmethod
     def from_data(cls, data):
         """From what `fit` is given; see `Captioner`."""
         x, tokens, weights = keras.utils.unpack_x_y_sample_weight(data)
+        cover = None
+        if isinstance(tokens, dict):
+            tokens, cover = tokens["tokens"], tokens["cover"]  # (N, C, T + 1), (N, C, T, L)
+            cover = tf.reshape(cover, (-1, tf.shape(cover)[-2], cover.shape[-1]))  # (B, T, L)
         if tokens is None:
             raise InputError("a captioner is trained on (x, tokens): tokens are missing")
         if _rank(x) not in (3, 4):
@@ -58,12 +65,15 @@ class Batch(NamedTuple):
             if len(weights.shape) == 1:  # a weight per photo
                 weights = ops.repeat(weights, each)[:, None]
             mask *= ops.reshape(weights, (-1, weights.shape[-1] or tf.shape(weights)[-1]))
-        return cls(x, tokens[:, :-1], words, mask, each)
+        return cls(x, tokens[:, :-1], words, mask, each, cover)
 
     def repeat_captions(self, times):
         """Each caption `times` times in a row."""
-        previous, words, mask = repeat_rows((self.previous, self.words, self.mask), times)
-        return Batch(self.x, previous, words, mask, self.captions_per_photo * times)
+        rows = {"previous": self.previous, "words": self.words, "mask": self.mask}
+        if self.cover is not None:
+            rows["cover"] = self.cover
+        each = self.captions_per_photo * times
+        return self._replace(**repeat_rows(rows, times), captions_per_photo=each)
 
 
 class Trainable(keras.Model):

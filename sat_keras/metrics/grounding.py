@@ -23,7 +23,7 @@ def grounding(attention, regions, boxes):
         if not each:
             continue
         each = np.asarray(each)  # (K, 4)
-        inside = _share_inside(regions, each)  # (L,)
+        inside = share_inside(regions, each)  # (L,)
         above = each[:, None, :2] <= centres  # (K, L, 2)
         below = centres <= each[:, None, 2:]  # (K, L, 2)
         pointed = (above & below).all(axis=-1).any(axis=0)  # (L,)
@@ -34,11 +34,9 @@ def grounding(attention, regions, boxes):
     return sums
 
 
-def _share_inside(regions, boxes):
-    """Of each region `(L, 4)`, the share inside the union of boxes `(K, 4)`: `(L,)`.
-
-    The edges of the boxes cut the picture into tiles, each of which is inside or outside.
-    """
+def share_inside(regions, boxes):
+    """Of each region `(L, 4)`, the share inside the union of boxes `(K, 4)`: `(L,)`."""
+    # The edges of the boxes cut the picture into tiles, each of which is inside or outside.
     overlaps, middles = [], []
     for axis in (0, 1):
         edges = np.unique(boxes[:, [axis, axis + 2]])

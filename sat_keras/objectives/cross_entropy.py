@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+from sat_edge.errors import InputError
 from sat_keras.fields import setting
 from sat_keras.objectives.objective import Objective
 
@@ -11,6 +12,9 @@ class CrossEntropy(Objective, name="cross-entropy"):
     The loss of a caption of T words is
 
         -sum_t log p(y_t) + lambda sum_i (1 - sum_t alpha_ti)^2 - lambda_e sum_t H[alpha_t]
+            - lambda_g sum_t log sum_i alpha_ti cover_ti
+
+    The last sum is over words of phrases with boxes.
 
     Args:
         label_smoothing: float. See `losses.label_smoothing`. Defaults to `0.0`.
@@ -19,6 +23,8 @@ class CrossEntropy(Objective, name="cross-entropy"):
         entropy: float. Lambda_e above: positive values spread attention. Defaults to `0.0`.
         scheduled_sampling: float. Share of the words in a caption that the model draws itself, see
             `decoding.mix_in_own_words`. Defaults to `0.0`.
+        grounding: float. Lambda_g above, see `losses.grounding`: attention looks at what it names.
+            It needs a data set with boxes, and attention. Defaults to `0.0`.
     Reference:
         Xu et al., 2015, arXiv 1502.03044, eq. 14.
     """
@@ -27,8 +33,14 @@ class CrossEntropy(Objective, name="cross-entropy"):
     doubly_stochastic: float = setting(1.0, "factor of the doubly stochastic regulariser", least=0)
     entropy: float = setting(0.0, "factor of the entropy of attention; above 0 spreads it")
     scheduled_sampling: float = setting(0.0, "share of words that are the model's", least=0, most=1)
+    grounding: float = setting(0.0, "factor of grounded attention; needs boxes", least=0)
 
     default_for = ("soft", "none")
+
+    def build(self, captioner):
+        super().build(captioner)
+        if self.needs_boxes and captioner.attention == "none":
+            raise InputError("grounding trains attention, and this captioner has none: name 0")
 
     def __call__(self, captioner, batch, training):
         previous = self.previous_words(captioner, batch) if training else batch.previous
@@ -66,7 +78,9 @@ class CrossEntropy(Objective, name="cross-entropy"):
             weight = ops.divide_no_nan(ops.sum(mask, axis=-1), ops.sum(counted, axis=-1))  # (B,)
             coverage = losses.doubly_stochastic(alphas, counted)  # (B,)
             loss += self.doubly_stochastic * weight * coverage
-        return loss, nll, word_totals(words, mask, logits, nll, spread)
+        grounding, grounded = self.ground(batch, alphas)  # (B,)
+        totals = word_totals(words, mask, logits, nll, spread) | grounded
+        return loss + grounding, nll, totals
 
 
 def word_totals(words, mask, logits, nll, spread):

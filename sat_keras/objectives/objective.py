@@ -4,7 +4,7 @@ from sat_edge.errors import InputError, check_choice
 from sat_keras.fields import check
 
 # Which way each metric gets better, for callbacks of mode "auto".
-_UP = ("accuracy", "reward")
+_UP = ("accuracy", "reward", "grounded_mass")
 
 
 class Objective:
@@ -27,7 +27,9 @@ class Objective:
         attentions: tuple of str, the kinds of attention that it can train. `None`: all.
         needs_references: bool. Whether it goes on from a captioner that can caption, and needs
             several references of a photo in a batch.
-        metric_names: tuple of str. The metrics that it reports.
+        grounding: float, the factor of `losses.grounding`. An objective that has the term makes
+            this a setting.
+        metric_names: tuple of str. The metrics that it reports, and `grounded_mass` with the term.
         metrics: dict of `keras.metrics.Mean`, by name.
         variables: list of Keras variables, its state.
     """
@@ -38,6 +40,7 @@ class Objective:
     attentions = None
     needs_references = False
     metric_names = ("loss", "cross_entropy", "accuracy", "attention_entropy", "gradient_norm")
+    grounding = 0.0
 
     def __init_subclass__(cls, name, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -68,6 +71,32 @@ class Objective:
         """Takes the training split's captions before training, if it needs references: a list per
         photo of lists of ids, without `<start>`."""
 
+    # === Grounded attention ===
+
+    @property
+    def needs_boxes(self):
+        """Whether batches bring the boxes of what words name."""
+        return self.grounding > 0
+
+    def ground(self, batch, alphas):
+        """The term of grounded attention, with its factor, `(B,)`, and its totals.
+
+        Args:
+            batch: `trainable.Batch`, which brings boxes where the objective needs them.
+            alphas: `(B, T, L)`, the attention at the batch's words.
+        """
+        from keras import ops
+
+        from sat_keras import losses
+
+        if not self.needs_boxes:
+            return 0.0, {}
+        if batch.cover is None:
+            raise InputError("grounding needs boxes: train on batches that bring them, or name 0")
+        term, inside, named = losses.grounding(alphas, batch.cover, batch.mask)  # (B, T) each
+        totals = {"grounded_mass": (ops.sum(inside), ops.sum(named))}
+        return self.grounding * ops.sum(term, axis=-1), totals
+
     # === State and metrics ===
 
     def build(self, captioner):
@@ -80,7 +109,8 @@ class Objective:
 
         self.check_attention(captioner.attention)
         self.seeds = keras.random.SeedGenerator()
-        self.metrics = {name: keras.metrics.Mean(name) for name in self.metric_names}
+        names = (*self.metric_names, *["grounded_mass"] * self.needs_boxes)
+        self.metrics = {name: keras.metrics.Mean(name) for name in names}
         for name, metric in self.metrics.items():
             metric._direction = "up" if name in _UP else "down"  # where Keras looks for it
 

@@ -14,7 +14,8 @@ class SelfCritical(Objective, name="self-critical"):
     """Raises the reward of drawn captions over that of the greedy caption: a second phase.
 
     The loss of a drawn caption w is `-(r(w) - r(greedy)) log p(w)`. As many captions are drawn of
-    each photo as the batch has references of it. Nothing is dropped, no location is sampled, and
+    each photo as the batch has references of it. The loss of a reference y, `-lambda_x log p(y)`
+    and the term of grounded attention, is added. Nothing is dropped, no location is sampled, and
     sample weights do nothing. Validation reports the likelihood of the references.
 
     Args:
@@ -25,6 +26,8 @@ class SelfCritical(Objective, name="self-critical"):
             is the same at any temperature. Defaults to `0.4`.
         reward_meteor: float. Factor of METEOR in the reward that `prepare` makes. Defaults to
             `0.0`.
+        likelihood: float. Lambda_x above: it keeps sentences fluent. Defaults to `0.0`.
+        grounding: float. See `CrossEntropy`; it keeps attention from drifting. Defaults to `0.0`.
     Reference:
         Rennie et al., 2017, arXiv 1612.00563, eq. 9.
     """
@@ -32,6 +35,8 @@ class SelfCritical(Objective, name="self-critical"):
     reward: CaptionReward | None = dataclasses.field(default=None, repr=False)
     temperature: float = setting(0.4, "temperature of the softmax of drawn captions", above=0)
     reward_meteor: float = setting(0.0, "factor of METEOR beside CIDEr-D in the reward", least=0)
+    likelihood: float = setting(0.0, "factor of the references' likelihood", least=0)
+    grounding: float = setting(0.0, "factor of grounded attention; needs boxes", least=0)
 
     needs_references = True
     metric_names = (*Objective.metric_names, "reward", "baseline")
@@ -45,15 +50,19 @@ class SelfCritical(Objective, name="self-critical"):
         from sat_keras import losses
 
         if not training:
-            return self.validate(captioner, batch)
+            return self.of_references(captioner, batch)
         drawn, advantages, totals = self.draw(captioner, batch)
         mask = ops.cast(ops.not_equal(drawn, PAD), "float32")  # (B, T)
         previous = ops.pad(drawn[:, :-1], [[0, 0], [1, 0]], constant_values=START)  # (B, T)
         logits, alphas, _ = captioner(batch.x, previous)  # (B, T, V), (B, T, L)
         nll = losses.cross_entropy(drawn, self.drawn_logits(logits), mask)  # (B, T)
         spread = losses.entropy(alphas, mask)  # (B, T)
+        loss = advantages * ops.sum(nll, axis=-1)  # (B,)
+        if self.likelihood or self.needs_boxes:
+            of_references, their_totals = self.of_references(captioner, batch, self.likelihood)
+            loss, totals = loss + of_references, totals | their_totals
         totals["attention_entropy"] = (ops.sum(spread), ops.sum(mask))
-        return advantages * ops.sum(nll, axis=-1), totals
+        return loss, totals
 
     def drawn_logits(self, logits):
         """The logits that captions are drawn by: no special word is possible."""
@@ -61,7 +70,8 @@ class SelfCritical(Objective, name="self-critical"):
 
         return decoding.bar(logits) / self.temperature
 
-    def validate(self, captioner, batch):
+    def of_references(self, captioner, batch, likelihood=1.0):
+        """Losses of the references `(B,)`, their likelihood with this factor, and totals."""
         from keras import ops
 
         from sat_keras import losses
@@ -70,7 +80,8 @@ class SelfCritical(Objective, name="self-critical"):
         logits, alphas, _ = captioner(batch.x, batch.previous)
         nll = losses.cross_entropy(words, logits, mask)  # (B, T)
         totals = word_totals(words, mask, logits, nll, losses.entropy(alphas, mask))
-        return ops.sum(nll, axis=-1), totals
+        grounding, grounded = self.ground(batch, alphas)  # (B,)
+        return likelihood * ops.sum(nll, axis=-1) + grounding, totals | grounded
 
     def draw(self, captioner, batch):
         """Drawn captions `(B, T)`, by how much each beats the greedy one `(B,)`, and totals."""

@@ -83,7 +83,7 @@ def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
     }
     if captioner is None:
         captioner = _fresh_captioner(settings, encoder, caches["train"].records)
-    data = _batches(settings, caches, captioner.vocabulary, first_epoch=len(history))
+    data = _batches(settings, caches, captioner, first_epoch=len(history))
     if not resume:
         for product in (CAPTIONER, CHECKPOINT, LOG):  # of another training in this folder
             (run / product).unlink(missing_ok=True)
@@ -115,7 +115,15 @@ def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
 def load_encoder(settings, weights=None):
     """The `Encoder` of `EncoderSettings`, with `weights` as it takes them."""
     size = (settings.image_size, settings.image_size)
-    return Encoder(settings.name, settings.layer, settings.alpha, size, weights, settings.patches)
+    return Encoder(
+        settings.name,
+        settings.layer,
+        settings.alpha,
+        size,
+        weights,
+        settings.patches,
+        settings.fine_layer,
+    )
 
 
 def check_names(settings):
@@ -155,6 +163,7 @@ def _load_start(settings):
         "alpha": encoder.alpha,
         "image_size": encoder.image_size[0],
         "patches": encoder.patches,
+        "fine_layer": encoder.fine_layer,
     }
     wanted = {**vars(settings.encoder), "encoder": settings.encoder.name}
     decoder = vars(settings.decoder)
@@ -209,13 +218,15 @@ def _learning_rate(training, steps):
 # === The data ===
 
 
-def _batches(settings, caches, vocabulary, first_epoch):
+def _batches(settings, caches, captioner, first_epoch):
     """Batches of both splits."""
-    data = settings.data
+    data, vocabulary = settings.data, captioner.vocabulary
+    needs_boxes = Objective.from_config(settings.objective).needs_boxes
     options = {
         "batch_size": data.batch_size,
         "captions_per_photo": data.captions_per_photo,
         "max_length": settings.decoder.max_length,
+        "regions": captioner.encoder.regions if needs_boxes else None,
         "seed": settings.training.seed,
     }
     train = pipeline.batches(
