@@ -20,6 +20,7 @@ def every_setting():
             "layer": "conv_pw_5_relu",
             "image_size": 96,
             "patches": 2,
+            "fine_layer": "conv_pw_3_relu",
         },
         "decoder": {
             "attention": "hard",
@@ -37,6 +38,7 @@ def every_setting():
             "doubly_stochastic": 0.5,
             "entropy": 0.01,
             "scheduled_sampling": 0.2,
+            "grounding": 0.6,
             "expectation": 0.4,
             "samples": 3,
         },

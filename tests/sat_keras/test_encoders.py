@@ -53,6 +53,43 @@ def test_save_and_load(tmp_path):
     assert loaded.grid == (2, 2)
 
 
+def test_a_fine_layer_stands_beside_the_enlarged_one(tmp_path):
+    options = {"alpha": 0.35, "image_size": (64, 96), "layer": "block_16_project_BN"}
+    both = encoders.mobilenet_v2(fine_layer="block_12_add", **options)
+    coarse = encoders.mobilenet_v2(**options)
+    fine = encoders.mobilenet_v2(**{**options, "layer": "block_12_add"})
+    assert coarse.grid == (2, 3) and both.grid == fine.grid == (4, 6)
+    np.testing.assert_array_equal(both.regions, fine.regions)
+    coarse.set_weights(both.get_weights())
+    for layer in filter(lambda each: each.weights, fine.get_layer("mobilenet_v2").layers):
+        layer.set_weights(both.get_layer("mobilenet_v2").get_layer(layer.name).get_weights())
+
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+    found = np.asarray(both(images)).reshape(2, 4, 6, -1)
+    of_fine = np.asarray(fine(images)).reshape(2, 4, 6, -1)
+    np.testing.assert_allclose(found[..., : of_fine.shape[-1]], of_fine, atol=1e-5)
+    # Twice as large: a cell's middle lies a quarter of a large cell from its own middle.
+    of_coarse = np.asarray(coarse(images)).reshape(2, 2, 3, -1)
+    y, x = (np.clip((np.arange(n) + 0.5) / 2 - 0.5, 0, n // 2 - 1) for n in (4, 6))
+    for i, j in ((0, 0), (1, 2), (3, 5), (2, 1)):
+        low = int(y[i]), int(x[j])
+        high = min(low[0] + 1, 1), min(low[1] + 1, 2)
+        v, u = y[i] - low[0], x[j] - low[1]
+        wanted = (
+            (1 - v) * (1 - u) * of_coarse[:, low[0], low[1]]
+            + (1 - v) * u * of_coarse[:, low[0], high[1]]
+            + v * (1 - u) * of_coarse[:, high[0], low[1]]
+            + v * u * of_coarse[:, high[0], high[1]]
+        )
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(
+            found[:, i, j, of_fine.shape[-1] :], wanted, atol=1e-4 * scale, err_msg=f"{i, j}"
+        )
+    both.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_allclose(loaded(images), both(images), atol=1e-4)
+
+
 def test_patches_are_crops_through_the_whole_network():
     encoder = encoders.mobilenet_v2(alpha=0.35, image_size=(64, 96), patches=3)
     assert encoder.grid == (3, 3)
@@ -190,6 +227,22 @@ def test_digest_tells_encoders_apart():
         (encoders.mobilenet, {"layer": "conv_pw_99"}, "unknown layer 'conv_pw_99': .*conv_pw_9"),
         (encoders.mobilenet, {"weights": "none.h5"}, "none.h5: no such weights file"),
         (encoders.mobilenet, {"image_size": (31, 64)}, "pictures of 31 x 64 are too small: 32"),
+        (
+            encoders.mobilenet_v2,
+            {"layer": "block_12_add", "fine_layer": "block_16_add"},
+            "unknown fine_layer",
+        ),
+        (
+            encoders.mobilenet_v2,
+            {"image_size": (96, 96), "fine_layer": "global"},
+            "unknown fine_layer",
+        ),
+        (
+            encoders.mobilenet_v2,
+            {"image_size": (80, 80), "fine_layer": "block_12_add"},
+            "no multiple of",
+        ),
+        (encoders.mobilenet_v2, {"patches": 2, "fine_layer": "block_12_add"}, "patches have no"),
         (encoders.mobilenet, {"image_size": (64, 64), "patches": 5}, "crops of 21 x 21 are too"),
     ],
 )

@@ -33,3 +33,22 @@ def test_doubly_stochastic_counts_words_only():
     mask = np.array([[1, 1, 0]], "float32")
     wanted = (1 - 0.75) ** 2 + (1 - 1.25) ** 2
     np.testing.assert_allclose(losses.doubly_stochastic(alphas, mask), [wanted], rtol=1e-6)
+
+
+def test_grounding_is_the_attention_inside_the_boxes():
+    alphas = np.array(
+        [[[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [1.0, 0.0, 0.0], [0.2, 0.2, 0.6]]], "float32"
+    )
+    # Of the first word one location, of the second a half and a whole one, of the third none.
+    cover = np.array([[[1, 0, 0], [0.5, 1, 0], [0, 0, 0], [1, 1, 1]]], "float32")
+    mask = np.array([[1, 1, 1, 0]], "float32")
+    term, inside, named = losses.grounding(np.array(alphas, "float32"), cover, mask)
+    np.testing.assert_allclose(term, [[-np.log(0.5), -np.log(0.15), 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(inside, [[0.5, 0.15, 0, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(named, [[1, 1, 0, 0]])
+
+
+def test_attention_far_from_the_boxes_has_a_finite_term():
+    alphas, cover = np.array([[[1.0, 0.0]]], "float32"), np.array([[[0.0, 1.0]]], "float32")
+    term, *_ = losses.grounding(alphas, cover, np.ones((1, 1), "float32"))
+    assert np.isfinite(term).all() and term[0, 0] > 20

@@ -3,7 +3,7 @@ import pytest
 
 from sat_edge import InputError
 from sat_edge.caption import END, PAD, START
-from sat_keras.pipeline import batches
+from sat_keras.pipeline import _crop_boxes, batches
 
 
 class FakeCache:
@@ -200,3 +200,79 @@ def test_rows_fit_their_photo(vocabulary, captions_per_photo):
     cache = FakeCache()
     wanted = set(pairs(cache, vocabulary))
     assert set(flat(epoch(batches(cache, vocabulary, 10, captions_per_photo)))) == wanted
+
+
+class BoxedPhotos(FakePhotos):
+    """The same, wide enough to be read back, with boxes for two words of each caption."""
+
+    row_shape = (101, 101, 3)
+    LEFT, MIDDLE = (0.1, 0.05, 0.8, 0.45), (0.25, 0.3, 0.6, 0.9)
+
+    def __init__(self):
+        phrases = [
+            {"first": 0, "end": 2, "type": "thing", "boxes": [self.LEFT]},
+            {"first": 3, "end": 4, "type": "thing", "boxes": [self.LEFT, self.MIDDLE]},
+        ]
+        self.records = [
+            {"captions": ["a red square on"] * 2, "phrases": [phrases, phrases[:1]]}
+            for _ in range(6)
+        ]
+
+    def read(self, rows):
+        y, x = np.indices(self.row_shape[:2])
+        photo = np.stack([y, x, x * 0], axis=-1)
+        return np.stack([photo] * len(rows)).astype("uint8")
+
+
+def inside(y, x, boxes):
+    """Whether points, 0..1 of the whole photo, lie in any box."""
+    return np.any([(b[0] <= y) & (y <= b[2]) & (b[1] <= x) & (x <= b[3]) for b in boxes], axis=0)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_boxes_follow_their_photo(vocabulary, augment):
+    """Each pixel says where in the whole photo it lies, and so whether it lies in a box."""
+    rows = 5  # regions: a grid of 5 x 5
+    edges = np.indices((rows, rows)).reshape(2, -1).T / rows
+    regions = np.concatenate([edges, edges + 1 / rows], axis=1)  # (25, 4)
+    cache = BoxedPhotos()
+    found = list(
+        batches(cache, vocabulary, 4, captions_per_photo=2, augment=augment, regions=regions)
+    )
+    for photos, data in found:
+        tokens, cover = (
+            data["tokens"].numpy(),
+            data["cover"].numpy(),
+        )  # (2, 2, T, 25)
+        assert cover.shape == (*tokens.shape[:2], tokens.shape[2] - 1, 25)
+        for photo, each in zip(photos.numpy() / 100, cover, strict=True):
+            places = (photo[1:, 1:] + photo[:-1, :-1]) / 2  # between pixels
+            numbers = each[:, 3].max(axis=1) > 0  # the captions of a photo come in any order
+            assert sorted(numbers) == [False, True]
+            both, one = each[numbers.argmax()], each[numbers.argmin()]
+            assert not both[[2, 4]].any() and not one[2:].any()
+            for word, boxes in (
+                (0, [cache.LEFT]),
+                (1, [cache.LEFT]),
+                (3, [cache.LEFT, cache.MIDDLE]),
+            ):
+                wanted = inside(places[..., 0], places[..., 1], boxes)  # (100, 100)
+                wanted = wanted.reshape(rows, 20, rows, 20).mean(axis=(1, 3)).ravel()
+                np.testing.assert_allclose(both[word], wanted, atol=0.05)
+            np.testing.assert_allclose(one[:2], both[:2], atol=1e-6)
+    if augment:
+        covers = np.concatenate([data["cover"] for _, data in found])
+        middle = covers[:, 0, 0].reshape(-1, rows, rows)
+        lefts = middle[:, :, :2].sum(axis=(1, 2)) > middle[:, :, 3:].sum(axis=(1, 2))
+        assert 0 < lefts.sum() < len(lefts)  # some are mirrored
+
+
+def test_boxes_that_a_crop_leaves_out_are_gone():
+    boxes = np.array([[0.0, 0.0, 0.1, 0.1], [0.2, 0.2, 0.6, 0.4]])
+    found = _crop_boxes(boxes, (0.1, 0.9, 1.0, 0.1))  # mirrored
+    np.testing.assert_allclose(found, [[0.1 / 0.9, 0.5 / 0.8, 0.5 / 0.9, 0.7 / 0.8]])
+
+
+def test_records_without_boxes_are_refused(vocabulary):
+    with pytest.raises(InputError, match="grounding needs boxes, and the records have none"):
+        batches(FakeCache(), vocabulary, regions=np.zeros((1, 4)))

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from sat_edge import InputError
 from sat_edge.caption import START
-from sat_keras.objectives import CrossEntropy
+from sat_keras.objectives import CrossEntropy, Objective
 from sat_keras.trainable import Batch
 
 
@@ -119,3 +119,55 @@ def test_without_the_previous_word_it_trains_too(make_fresh, fit):
 def test_settings_that_cannot_be(settings, says):
     with pytest.raises(InputError, match=says):
         CrossEntropy(**settings)
+
+
+@pytest.fixture
+def boxed(training_batch):
+    """The same batch with boxes: the third word of captions 0 and 2 names the left column."""
+    images, tokens = training_batch
+    cover = np.zeros((4, tokens.shape[1] - 1, 4), "float32")
+    cover[[0, 2], 2] = [1, 0, 0.5, 0]
+    return images, {"tokens": tokens, "cover": cover}
+
+
+def test_grounding_is_added_for_words_with_boxes(make_fresh, boxed):
+    images, data = boxed
+    tokens, cover = data["tokens"], data["cover"]
+    plain, grounded = (CrossEntropy(doubly_stochastic=0, grounding=factor) for factor in (0.0, 0.7))
+    model = make_fresh()
+    found = {}
+    for objective in (plain, grounded):
+        model.compile(objective=objective)
+        found[objective.grounding] = model.evaluate(images, data, return_dict=True, verbose=0)
+    alphas = np.asarray(model(images, tokens[:, :-1])[1])
+    inside = (alphas * cover).sum(-1)[[0, 2], 2]
+    wanted = -0.7 * np.log(inside).sum() / len(images)
+    assert found[0.7]["loss"] - found[0.0]["loss"] == pytest.approx(wanted, rel=1e-3)
+    assert found[0.7]["grounded_mass"] == pytest.approx(inside.mean(), rel=1e-4)
+    assert "grounded_mass" not in found[0.0]
+
+
+@pytest.mark.parametrize(
+    "name, options", [("cross-entropy", {}), ("reinforce", {"attention": "hard"})]
+)
+def test_grounded_attention_moves_into_the_boxes(make_fresh, boxed, name, options):
+    keras.utils.set_random_seed(1)
+    model = make_fresh(dropout=0.0, **options)
+    objective = Objective.from_config({"name": name, "grounding": 5.0})
+    model.compile(keras.optimizers.Adam(0.01), objective=objective)
+    _, locations, size = model.encoder.output_shape
+    annotations = np.random.default_rng(0).normal(size=(4, locations, size)).astype("float32")
+    masses = [
+        model.train_on_batch(annotations, boxed[1], return_dict=True)["grounded_mass"]
+        for _ in range(40)
+    ]
+    assert masses[0] < 0.4 and masses[-1] > 0.7
+
+
+def test_grounding_needs_boxes_and_attention(make_fresh, training_batch):
+    model = make_fresh()
+    model.compile(objective=CrossEntropy(grounding=1.0))
+    with pytest.raises(InputError, match="grounding needs boxes"):
+        model.train_on_batch(*training_batch)
+    with pytest.raises(InputError, match="this captioner has none"):
+        make_fresh(attention="none").compile(objective=CrossEntropy(grounding=1.0))

@@ -176,3 +176,27 @@ def test_settings_that_cannot_be():
         SelfCritical(temperature=0.0)
     with pytest.raises(InputError, match="reward_meteor is -1.0: name 0 or more"):
         SelfCritical(reward_meteor=-1.0)
+
+
+def test_references_are_added_with_their_factors(make_fresh, reward, two_each, monkeypatch):
+    """Where the drawn captions earn nothing more than the greedy one, the references are all."""
+    images, tokens = two_each
+    cover = np.zeros((2, 2, tokens.shape[2] - 1, 4), "float32")
+    cover[0, 1, 1] = [0, 1, 0, 0.5]
+    model = make_fresh(dropout=0.0)
+    objective = SelfCritical(reward, likelihood=0.3, grounding=0.7)
+    monkeypatch.setattr(
+        objective, "score", lambda drawn, own, _: (np.ones(len(drawn), "f"), np.ones(len(own), "f"))
+    )
+    model.compile("sgd", objective=objective)
+    flat = tokens.reshape(4, -1)
+    logits, alphas = (
+        np.asarray(each) for each in model(np.repeat(images, 2, axis=0), flat[:, :-1])[:2]
+    )
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    words = np.take_along_axis(log_p, flat[:, 1:, None], -1)[..., 0] * (flat[:, 1:] != PAD)
+    inside = (alphas[1, 1] * cover[0, 1, 1]).sum()
+    wanted = (-0.3 * words.sum() - 0.7 * np.log(inside)) / 4
+    found = model.train_on_batch(images, {"tokens": tokens, "cover": cover}, return_dict=True)
+    assert found["loss"] == pytest.approx(wanted, rel=1e-3)
+    assert found["grounded_mass"] == pytest.approx(inside, rel=1e-4)
