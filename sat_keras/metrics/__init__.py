@@ -4,6 +4,7 @@ from sat_keras.metrics.bleu import bleu
 from sat_keras.metrics.caption_reward import CaptionReward
 from sat_keras.metrics.caption_scores import caption_scores
 from sat_keras.metrics.cider import CiderD, cider
+from sat_keras.metrics.fluency import fluency
 from sat_keras.metrics.grounding import grounding
 from sat_keras.metrics.meteor import meteor
 from sat_keras.metrics.rouge import rouge_l
@@ -14,6 +15,7 @@ __all__ = [
     "bleu",
     "caption_scores",
     "cider",
+    "fluency",
     "grounding",
     "meteor",
     "rouge_l",
