@@ -8,6 +8,7 @@ from sat_keras.metrics.fluency import fluency
 from sat_keras.metrics.grounding import grounding
 from sat_keras.metrics.meteor import meteor
 from sat_keras.metrics.rouge import rouge_l
+from sat_keras.metrics.sexes import sexes
 
 __all__ = [
     "CaptionReward",
@@ -19,4 +20,5 @@ __all__ = [
     "grounding",
     "meteor",
     "rouge_l",
+    "sexes",
 ]
