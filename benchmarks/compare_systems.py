@@ -128,7 +128,8 @@ def training_step(run, builder, cache_dir):
     sizes = (settings.data.batch_size, settings.data.captions_per_photo)
     batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))
     compile_captioner(captioner, settings, steps=1)
-    captioner.objective.prepare([[[4]], [[5]]])  # any corpus: only the time matters
+    # Any corpus: only the time matters.
+    captioner.objective.prepare([[[4]], [[5]]], captioner.vocabulary)
     step = tf.function(captioner.train_step, autograph=False)
     return lambda: step(batch)["loss"].numpy()
 

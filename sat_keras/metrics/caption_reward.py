@@ -3,29 +3,35 @@ from collections import defaultdict
 import numpy as np
 
 from sat_keras.metrics.cider import CiderD
+from sat_keras.metrics.fluency import repetitions
 
 _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6  # METEOR's for English
 
 
 class CaptionReward:
-    """The reward of a caption in self-critical training: CIDEr-D + meteor METEOR.
+    """The reward of a caption in self-critical training: CIDEr-D + meteor METEOR - repetition R.
 
     CIDEr-D measures precision, and captions become short with it alone. METEOR measures recall for
     the most part. Here METEOR has exact matches only, found from left to right: no stems, synonyms
     or paraphrases, and no Java. (BLEU of a single caption does not help: it has to be smoothed, and
-    then favours short captions itself, Nakov et al., 2012.)
+    then favours short captions itself, Nakov et al., 2012.) Neither minds a caption that says a
+    word twice. R is the number of its `fluency.repetitions`.
 
     Args:
         corpus: see `CiderD`.
         meteor: float. Defaults to `0.0`.
+        repetition: float. Defaults to `0.0`.
+        words: list of str, the words of the ids in captions, for `repetition`. Defaults to `None`.
     Reference:
         Rennie et al., 2017, arXiv 1612.00563 (CIDEr-D); Liu et al., 2017, arXiv 1612.00370 (with
         METEOR); Denkowski and Lavie, 2014 (METEOR 1.5).
     """
 
-    def __init__(self, corpus, meteor=0.0):
+    def __init__(self, corpus, meteor=0.0, repetition=0.0, words=None):
         self.cider = CiderD(corpus)
         self.meteor = meteor
+        self.repetition = repetition
+        self.words = words
 
     def score(self, candidates, references):
         """The reward of each candidate, float64 `(N,)`; `references[i]` are of candidate i."""
@@ -33,6 +39,9 @@ class CaptionReward:
         if self.meteor:
             pairs = zip(candidates, references, strict=True)
             scores += self.meteor * np.array([sentence_meteor(*pair) for pair in pairs])
+        if self.repetition:
+            counts = np.array([repetitions([self.words[i] for i in each]) for each in candidates])
+            scores -= self.repetition * counts
         return scores
 
 

@@ -52,6 +52,17 @@ def fluency(captions):
     return {name: total / max(len(captions), 1) for name, total in figures.items()}
 
 
+def repetitions(words):
+    """How many places of a caption repeat: a pair of words that came before, and a content word
+    that came within four words before, are one each."""
+    bigrams = list(itertools.pairwise(words))
+    near = (
+        word not in _FUNCTION_WORDS and word in words[max(0, place - _NEAR) : place]
+        for place, word in enumerate(words)
+    )
+    return len(bigrams) - len(set(bigrams)) + sum(near)
+
+
 def _repeats_bigram(words):
     bigrams = list(itertools.pairwise(words))
     return len(set(bigrams)) < len(bigrams)

@@ -67,9 +67,9 @@ class Objective:
     def update(self, totals):
         """Moves the state after a step. `totals` are those of the whole batch."""
 
-    def prepare(self, captions):
+    def prepare(self, captions, vocabulary):
         """Takes the training split's captions before training, if it needs references: a list per
-        photo of lists of ids, without `<start>`."""
+        photo of lists of ids, without `<start>`; and the `Vocabulary` that they are of."""
 
     # === Grounded attention ===
 

@@ -26,6 +26,8 @@ class SelfCritical(Objective, name="self-critical"):
             is the same at any temperature. Defaults to `0.4`.
         reward_meteor: float. Factor of METEOR in the reward that `prepare` makes. Defaults to
             `0.0`.
+        reward_repetition: float. What each repetition costs in that reward, see `CaptionReward`.
+            Defaults to `0.0`.
         likelihood: float. Lambda_x above: it keeps sentences fluent. Defaults to `0.0`.
         grounding: float. See `CrossEntropy`; it keeps attention from drifting. Defaults to `0.0`.
     Reference:
@@ -35,14 +37,17 @@ class SelfCritical(Objective, name="self-critical"):
     reward: CaptionReward | None = dataclasses.field(default=None, repr=False)
     temperature: float = setting(0.4, "temperature of the softmax of drawn captions", above=0)
     reward_meteor: float = setting(0.0, "factor of METEOR beside CIDEr-D in the reward", least=0)
+    reward_repetition: float = setting(0.0, "what a repetition costs in the reward", least=0)
     likelihood: float = setting(0.0, "factor of the references' likelihood", least=0)
     grounding: float = setting(0.0, "factor of grounded attention; needs boxes", least=0)
 
     needs_references = True
     metric_names = (*Objective.metric_names, "reward", "baseline")
 
-    def prepare(self, captions):
-        self.reward = CaptionReward(captions, self.reward_meteor)
+    def prepare(self, captions, vocabulary):
+        self.reward = CaptionReward(
+            captions, self.reward_meteor, self.reward_repetition, vocabulary.words
+        )
 
     def __call__(self, captioner, batch, training):
         from keras import ops

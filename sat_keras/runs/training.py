@@ -91,7 +91,8 @@ def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
         captioner.vocabulary.save(run / VOCABULARY)
         compile_captioner(captioner, settings, training.epochs * int(data["train"].cardinality()))
     if captioner.objective.needs_references:
-        captioner.objective.prepare(_caption_ids(captioner, caches["train"].records))
+        captions = _caption_ids(captioner, caches["train"].records)
+        captioner.objective.prepare(captions, captioner.vocabulary)
     with Interrupt() as interrupt:
         captioner.fit(
             data["train"],

@@ -3,6 +3,7 @@ import pytest
 
 from sat_keras.metrics import CaptionReward, CiderD
 from sat_keras.metrics.caption_reward import sentence_meteor
+from sat_keras.metrics.fluency import repetitions
 
 REFERENCES = [
     "a brown dog runs through the deep snow".split(),
@@ -43,3 +44,18 @@ def test_a_reward_is_the_weighted_sum():
         assert found[i] == pytest.approx(wanted)
     alone = CaptionReward(corpus).score(candidates, corpus)
     np.testing.assert_array_equal(alone, CiderD(corpus).score(candidates, corpus))
+
+
+def test_repetitions_cost_their_price():
+    words = ["<pad>", "a", "white", "dog", "and", "in"]
+    ids = {word: i for i, word in enumerate(words)}
+    stutters = "a white and white dog in a white dog".split()
+    # Pairs: "a white" and "white dog" again. Content words within four words: "white" once, behind
+    # "and"; the third "white" and the second "dog" are 4 behind the second and 4 behind the first.
+    assert repetitions(stutters) == 2 + 3
+    assert repetitions("a dog and a white cat".split()) == 0  # an article is no content word
+    candidates = [[ids[each] for each in stutters], [1, 2, 3]]
+    references = [[[1, 2, 3]], [[1, 2, 3]]]
+    plain = CaptionReward(references).score(candidates, references)
+    found = CaptionReward(references, repetition=0.25, words=words).score(candidates, references)
+    np.testing.assert_allclose(plain - found, [0.25 * 5, 0])

@@ -142,13 +142,18 @@ def test_validation_reports_the_likelihood_of_the_references(compiled, two_each)
     assert "reward" not in found
 
 
-def test_prepare_makes_the_reward_of_the_training_split(reward):
+def test_prepare_makes_the_reward_of_the_training_split(vocabulary):
     captions = [[[4, 5, 2], [4, 6, 7, 2]], [[8, 9, 2]]]
-    objective = SelfCritical(reward_meteor=1.5)
-    objective.prepare(captions)
-    wanted = CaptionReward(captions, 1.5).score([[4, 5, 2]], [[[4, 6, 2]]])
-    np.testing.assert_array_equal(objective.reward.score([[4, 5, 2]], [[[4, 6, 2]]]), wanted)
-    assert (wanted != CaptionReward(captions).score([[4, 5, 2]], [[[4, 6, 2]]])).all()
+    objective = SelfCritical(reward_meteor=1.5, reward_repetition=0.5)
+    objective.prepare(captions, vocabulary)
+    drawn, references = [[4, 5, 2], [6, 7, 6, 7, 2]], [[[4, 6, 2]]] * 2
+    found = objective.reward.score(drawn, references)
+    wanted = CaptionReward(captions, 1.5, 0.5, vocabulary.words).score(drawn, references)
+    np.testing.assert_array_equal(found, wanted)
+    assert (wanted != CaptionReward(captions, 1.5).score(drawn, references))[1]
+    assert (wanted != CaptionReward(captions, 0.0, 0.5, vocabulary.words).score(drawn, references))[
+        0
+    ]
 
 
 @pytest.mark.slow
