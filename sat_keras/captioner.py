@@ -1,5 +1,6 @@
 import contextlib
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import keras
@@ -154,6 +155,10 @@ class Captioner(Trainable):
             lambda x, *search: self.beam(x, Search(*search)), reduce_retracing=True
         )
         self._compiled_sample = tf.function(self.draw, reduce_retracing=True)
+        # Compiled, the logits that nobody asks for are not computed.
+        self._compiled_attend = tf.function(
+            lambda annotations, tokens: self.decoder(annotations, tokens)[1], reduce_retracing=True
+        )
 
     def encode(self, x, training=False):
         """Images `(B, H, W, 3)` to annotations `(B, L, D)`; annotations stay as they are."""
@@ -256,6 +261,44 @@ class Captioner(Trainable):
             )
             captions += self._captions(*found)
         return captions
+
+    def attend(self, photos, captions):
+        """Where it looks while it says captions that are given: teacher forcing.
+
+        Args:
+            photos: see `caption`. Each is encoded once.
+            captions: for each photo a list of captions, str or lists of words as `tokenize` makes
+                them. Words that the vocabulary does not know become `<unk>`.
+        Returns:
+            For each photo a list of float32 arrays `(T, rows, columns)`, one for each caption: the
+            weights over the grid at each word and, last, at `<end>`, sum 1 each; as
+            `Caption.attention`. A caption is cut at `max_length`, and then `<end>` is not said.
+        Raises:
+            InputError: if a photo cannot be read, or not every photo has its list of captions.
+        """
+        if len(photos) != len(captions) or any(isinstance(each, str) for each in captions):
+            raise InputError(f"name a list of captions for each of {len(photos)} photos")
+        found = []
+        for annotations in self._batches(photos):  # (B, L, D)
+            batch = captions[len(found) : len(found) + len(annotations)]
+            attention = self._attend(annotations, batch)
+            found += [list(islice(attention, len(each))) for each in batch]
+        return found
+
+    def _attend(self, annotations, captions):
+        """Yields the attention of one caption after the other, from the first photo's to the
+        last's."""
+        rows = [
+            (photo, self.vocabulary.encode(each, self.max_length))
+            for photo, of_photo in enumerate(captions)
+            for each in of_photo
+        ]
+        for start in range(0, len(rows), _BATCH):
+            places, ids = zip(*rows[start : start + _BATCH], strict=True)
+            tokens = keras.utils.pad_sequences([each[:-1] for each in ids], padding="post")
+            alphas = self._compiled_attend(tf.gather(annotations, places), tokens)  # (n, T, L)
+            for weights, each in zip(alphas.numpy(), ids, strict=True):
+                yield weights[: len(each) - 1].reshape(-1, *self.encoder.grid)
 
     def greedy(self, x):
         """`decoding.greedy` on images `(B, H, W, 3)` or annotations `(B, L, D)`."""

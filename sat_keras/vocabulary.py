@@ -67,11 +67,12 @@ class Vocabulary:
         """A caption's ids from `<start>` to `<end>`.
 
         Args:
-            caption: str.
+            caption: str, or its words as `tokenize` makes them.
             max_length: int. At most so many ids after `<start>`; the rest, `<end>` too, is cut
                 off. Defaults to `None`: all.
         """
-        ids = [self._ids.get(word, UNKNOWN) for word in tokenize(caption)]
+        words = tokenize(caption) if isinstance(caption, str) else caption
+        ids = [self._ids.get(word, UNKNOWN) for word in words]
         return [START, *[*ids, END][:max_length]]
 
     def __len__(self):

@@ -174,6 +174,20 @@ def captioner(make_captioner):
 
 
 @pytest.fixture(scope="session")
+def make_attentive(make_captioner, draw_weights):
+    """A function that makes one whose attention hangs on the words before: they count for more."""
+
+    def make(**options):
+        captioner = make_captioner(**options)
+        draw_weights(captioner.decoder, 0.7, seed=1)
+        words = captioner.decoder.embedding.embeddings
+        words.assign(words * 20)
+        return captioner
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tflite_file(captioner, tmp_path_factory):
     from sat_export import export_tflite
 

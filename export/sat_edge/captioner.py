@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sat_edge.beam_search import beam_search
-from sat_edge.caption import Caption
+from sat_edge.caption import START, UNKNOWN, Caption
 from sat_edge.errors import InputError, check_choice
 from sat_edge.photo import open_photo, to_pixels
 from sat_edge.runtime import ACCELERATORS, check_version, open_runtime
@@ -92,6 +92,35 @@ class Captioner:
             photo, search: see `caption`.
         """
         return self._search(photo, self.search.override(**search))
+
+    def attend(self, photo, captions):
+        """Where it looks while it says captions that are given: teacher forcing.
+
+        Runs on the host, over the signatures `encode` and `step`.
+
+        Args:
+            photo: see `caption`. It is encoded once.
+            captions: list of captions, each a list of words as the vocabulary has them ("man",
+                "'s"). Words that it does not know become `<unk>`.
+        Returns:
+            List of float32 arrays `(T, rows, columns)`, one for each caption: the weights over the
+            grid at each word and, last, at `<end>`, sum 1 each; as `Caption.attention`. A caption
+            is cut at the longest that the file says, and then `<end>` is not said.
+        Raises:
+            InputError: if the photo cannot be read, or a caption is no list of words.
+        """
+        if any(isinstance(words, str) for words in captions):
+            raise InputError("captions to attend to are lists of words: split them")
+        ids = {word: token for token, word in enumerate(self.vocabulary)}
+        start, found = self.first_state(photo), []
+        for words in captions:
+            tokens = [START, *(ids.get(word, UNKNOWN) for word in words)]
+            state, attention = start, []
+            for token in tokens[: self.settings.max_length]:
+                _, state, weights = self.decode_step(token, state)
+                attention.append(weights)  # (L,)
+            found.append(np.stack(attention).reshape(-1, *self.grid))
+        return found
 
     def encode(self, photo):
         """The outputs of `encode`, by name: what decoding a photo begins with."""

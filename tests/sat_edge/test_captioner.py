@@ -43,6 +43,32 @@ def test_encode_and_step_by_hand_equal_caption(tflite_file, photos):
         assert log_prob == pytest.approx(wanted.log_prob, abs=1e-3)
 
 
+def test_same_attention_to_given_captions_as_keras(make_attentive, photos, tmp_path):
+    captioner, path = make_attentive(), tmp_path / "captioner.tflite"
+    export_tflite(captioner, path)
+    edge = Captioner(path)
+    captions = [["red", "square"], [], ["a", "zebra", "is", "grey"], ["the"] * 9]
+    for photo, wanted in zip(photos, captioner.attend(photos, [captions] * 8), strict=True):
+        found = edge.attend(photo, captions)
+        assert [len(each) for each in found] == [3, 1, 5, 7]  # `<end>` too; seven at most
+        for one, other in zip(found, wanted, strict=True):
+            assert one.shape == other.shape and one.dtype == other.dtype
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_attending_to_its_own_caption_is_what_it_looked_at(tflite_file, photos):
+    edge = Captioner(tflite_file)
+    for photo in photos:
+        caption = edge.caption(photo)
+        (found,) = edge.attend(photo, [caption.words])
+        np.testing.assert_allclose(found, caption.attention, atol=1e-5)
+
+
+def test_captions_that_are_attended_to_are_words(tflite_file, photos):
+    with pytest.raises(InputError, match="are lists of words: split them"):
+        Captioner(tflite_file).attend(photos[0], ["red square"])
+
+
 @pytest.fixture(scope="module")
 def by_beam(make_captioner, tmp_path_factory):
     """A captioner whose default is a beam search, of words of like probability, and its file."""

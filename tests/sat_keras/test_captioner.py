@@ -237,6 +237,71 @@ def test_where_hard_attention_looks_when_it_captions(make_captioner, photos):
     assert probable[0].log_prob == pytest.approx(log_prob, abs=1e-4)
 
 
+# === Attention to captions that are given ===
+
+
+@pytest.mark.parametrize("attention", ["soft", "none"])
+def test_attending_to_its_own_captions_is_what_it_looked_at(make_attentive, photos, attention):
+    captioner = make_attentive(attention=attention)
+    captions = captioner.caption(photos)
+    ended = [each.tokens[-1] == END for each in captions]
+    assert any(ended) and not all(ended)
+    found = captioner.attend(photos, [[each.words] for each in captions])
+    for (weights,), wanted in zip(found, captions, strict=True):
+        np.testing.assert_allclose(weights, wanted.attention, atol=1e-6)
+
+
+def test_attention_to_several_captions_of_a_photo(make_attentive, photos, monkeypatch):
+    """By hand: each through the decoder alone; more of them than go at once, or none."""
+    captioner = make_attentive()
+    said = ["A red square on grey .", "red", "The big square is a square .", "grey is grey"]
+    captions = [said[: i % 5] for i in range(len(photos))]
+    monkeypatch.setattr(captioner_module, "_BATCH", 3)
+    encoded, encode = [], captioner._compiled_encode
+    monkeypatch.setattr(
+        captioner, "_compiled_encode", lambda x: (encoded.append(len(x)), encode(x))[1]
+    )
+    found = captioner.attend(photos, captions)
+    assert encoded == [3, 3, 2]
+    assert [len(each) for each in found] == [i % 5 for i in range(len(photos))]
+    annotations = captioner.annotations(photos)
+    for row, (texts, of_photo) in enumerate(zip(captions, found, strict=True)):
+        for text, weights in zip(texts, of_photo, strict=True):
+            ids = captioner.vocabulary.encode(text, 7)
+            _, alphas, _ = captioner(annotations[row : row + 1], np.array([ids[:-1]]))
+            assert weights.shape == (len(ids) - 1, 2, 4) and weights.dtype == "float32"
+            np.testing.assert_allclose(weights.reshape(-1, 8), alphas[0], atol=1e-6)
+            np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1, atol=1e-5)
+    # It matters what is said.
+    assert np.abs(found[4][0][2] - found[4][2][2]).max() > 0.05
+    again = captioner.attend(annotations, captions)
+    np.testing.assert_allclose(again[4][3], found[4][3], atol=1e-6)
+
+
+def test_words_that_it_does_not_know_and_words_behind_the_longest_caption(make_attentive, photos):
+    captioner = make_attentive()
+    ways = [
+        "red zebra is",
+        ["red", "zebra", "is"],
+        ("red", "<unk>", "is"),
+        "red square is",
+        "a " * 9,
+    ]
+    (found,) = captioner.attend(photos[:1], [ways])
+    assert [len(each) for each in found] == [4, 4, 4, 4, captioner.max_length]
+    for each in found[1:3]:
+        np.testing.assert_array_equal(each, found[0])
+    # Attention follows the state, which has read all words but the last one.
+    np.testing.assert_allclose(found[3][:3], found[0][:3], atol=1e-6)
+    assert np.abs(found[3][3] - found[0][3]).max() > 0.05
+
+
+def test_captions_that_cannot_be_attended_to(captioner, photos):
+    for captions in ([["red"]], ["red", "grey"]):
+        with pytest.raises(InputError, match="name a list of captions for each of 2 photos"):
+            captioner.attend(photos[:2], captions)
+
+
 # === Beam search ===
 
 

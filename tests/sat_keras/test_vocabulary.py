@@ -9,6 +9,7 @@ def test_ids_and_order():
     assert vocabulary.words[:4] == ["<pad>", "<start>", "<end>", "<unk>"]
     assert vocabulary.words[4:] == ["a", "dog", "'s", "cat", "runs"]
     assert vocabulary.encode("A dog's zebra!") == [1, 4, 5, 6, 3, 2]
+    assert vocabulary.encode(["a", "dog", "'s", "zebra"]) == [1, 4, 5, 6, 3, 2]
 
 
 def test_min_count_and_max_size():
