@@ -10,7 +10,8 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.files import write_json
-from sat_keras.metrics import caption_scores, grounding
+from sat_keras.metrics import Grounding, caption_scores
+from sat_keras.tokenizer import tokenize
 
 _BATCH = 32
 _PACKAGES = (
@@ -24,7 +25,7 @@ _PACKAGES = (
 )
 
 
-def evaluate(caption, builder, split, limit=None):
+def evaluate(caption, builder, split, limit=None, attend=None):
     """Captions every photo of a split and scores the captions.
 
     Args:
@@ -32,28 +33,67 @@ def evaluate(caption, builder, split, limit=None):
         builder: TFDS builder with its records made.
         split: str.
         limit: int. Only so many photos. Defaults to `None`: all.
+        attend: callable, list of photos and for each a list of captions, as words, to the attention
+            on them, see `Captioner.attend`. Defaults to `None`: grounding on the references is not
+            measured.
     Returns:
         `(scores, captions)`. `scores` is a dict of `metrics.caption_scores`; the mean entropy of
-        attention over all words, in nats; grounding, 0..1, if the data set knows boxes; and the
-        number of `photos`. `captions` is a list of `{"image_id", "caption"}`, coco-caption's
-        results format: COCO's number of the photo, with other data sets its file name.
+        attention over all words, in nats; the number of `photos`; and, if a phrase of these photos
+        has boxes, `grounding`, a dict of `metrics.Grounding.scores`: `references` on the words of
+        the references, `own` on those of the captions that were made. `captions` is a list of
+        `{"image_id", "caption"}`, coco-caption's results format: COCO's number of the photo, with
+        other data sets its file name.
     """
-    captions, records = [], []
-    for photos, their_records in photo_batches(builder, split, limit):
-        captions += caption(photos)
-        records += their_records
-    sentences = [each.text for each in captions]
-    references = [each["captions"] for each in records]
-    scores = caption_scores(sentences, references)
-    weights = np.concatenate([each.attention.ravel() for each in captions])
-    words = sum(len(each.attention) for each in captions)
-    scores["attention_entropy"] = float(-(weights * np.log(weights.clip(1e-30))).sum() / words)
-    if any(map(any, (each["phrases"] for each in records))):
-        scores |= _grounding(builder, captions, records)
-    return {**scores, "photos": len(records)}, [
-        {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
-        for record, each in zip(records, captions, strict=True)
+    captions, references, entropies, has_boxes = [], [], [], False
+    grounding = {"references": Grounding(), "own": Grounding()}
+    for photos, records in photo_batches(builder, split, limit):
+        found = caption(photos)
+        captions += [
+            {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
+            for record, each in zip(records, found, strict=True)
+        ]
+        references += [record["captions"] for record in records]
+        entropies += [_entropies(each.attention) for each in found]
+        has_boxes = has_boxes or any(map(_has_boxes, records))
+        for each, record in zip(found, records, strict=True):
+            phrases = named_phrases(builder, each.words, record)
+            grounding["own"].add(each.attention, each.regions, phrases)
+        if attend:
+            ground_references(grounding["references"], attend, found[0].regions, photos, records)
+    scores = caption_scores([each["caption"] for each in captions], references)
+    scores["attention_entropy"] = float(np.concatenate(entropies).mean())
+    if has_boxes:
+        measured = grounding if attend else {"own": grounding["own"]}
+        scores["grounding"] = {name: each.scores() for name, each in measured.items()}
+    return {**scores, "photos": len(captions)}, captions
+
+
+def named_phrases(builder, words, record):
+    """The phrases in a caption's words, see `sat_keras.datasets`; none where no boxes are known."""
+    return builder.named_phrases(words, record) if hasattr(builder, "named_phrases") else []
+
+
+def ground_references(grounding, attend, regions, photos, records):
+    """Measures attention on the phrases of the photos' own captions.
+
+    Args:
+        grounding: `Grounding`, which grows.
+        attend: see `evaluate`.
+        regions: float array `(L, 4)`, of the captioner, see `Caption`.
+        photos, records: as `photo_batches` yields them.
+    """
+    named = [  # of each photo the captions that name something
+        [pair for pair in zip(each["captions"], each["phrases"], strict=True) if pair[1]]
+        for each in records
     ]
+    rows = [row for row, each in enumerate(named) if each]
+    if not rows:
+        return
+    words = [[tokenize(text) for text, _ in named[row]] for row in rows]
+    attention = attend([photos[row] for row in rows], words)
+    for row, of_photo in zip(rows, attention, strict=True):
+        for (_, phrases), weights in zip(named[row], of_photo, strict=True):
+            grounding.add(weights, regions, phrases)
 
 
 def photo_batches(builder, split, limit=None):
@@ -98,14 +138,11 @@ def _image_id(builder, filename):
     return int(Path(filename).stem.rpartition("_")[2]) if builder.name == "coco" else filename
 
 
-def _grounding(builder, captions, records):
-    """Means over all words that name an object; see `metrics.grounding`."""
-    totals, words = {}, 0
-    for caption, record in zip(captions, records, strict=True):
-        phrases = builder.named_phrases(caption.words, record)
-        heads, boxes = [each["end"] - 1 for each in phrases], [each["boxes"] for each in phrases]
-        attention = caption.attention.reshape(len(caption.attention), -1)[heads]  # (N, L)
-        for name, value in grounding(attention, caption.regions, boxes).items():
-            totals[name] = totals.get(name, 0.0) + value
-        words += len(phrases)
-    return {f"grounding_{name}": value / max(words, 1) for name, value in totals.items()}
+def _has_boxes(record):
+    return any(phrase["boxes"] for phrases in record["phrases"] for phrase in phrases)
+
+
+def _entropies(attention):
+    """The entropy of each word's attention `(T, rows, columns)`: `(T,)`, in nats."""
+    weights = attention.reshape(len(attention), -1)  # (T, L)
+    return -(weights * np.log(weights.clip(1e-30))).sum(axis=1)

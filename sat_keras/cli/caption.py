@@ -36,7 +36,7 @@ def needs_tensorflow(options):
 def run(options):
     from sat_keras.runs.sources import captions_by
 
-    caption, _ = captions_by(options.model, **named(options, "search"))
+    caption, *_ = captions_by(options.model, **named(options, "search"))
     caption = hushed()(caption)
     rows, status = [], DONE
     for photo in options.photos:

@@ -48,9 +48,9 @@ def run(options):
     from sat_keras.evaluation import evaluate, save_results
     from sat_keras.runs.sources import captions_by, captions_by_consensus, made_with
 
-    search = named(options, "search")
+    search, attend = named(options, "search"), None
     if options.consensus is None:
-        caption, search = captions_by(options.model, **search)
+        caption, attend, search = captions_by(options.model, **search)
         builder = records(options)
         made = made_with(options.model)
     else:
@@ -61,7 +61,9 @@ def run(options):
         )
         made = {**made_with(options.model), "consensus": {}}
         made["consensus"] = {each: made_with(each) for each in options.consensus}
-    scores, captions = evaluate(hushed()(caption), builder, options.split, options.limit)
+    scores, captions = evaluate(
+        hushed()(caption), builder, options.split, options.limit, attend and hushed()(attend)
+    )
     settings = {
         "model": options.model,
         "dataset": options.dataset,

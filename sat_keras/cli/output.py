@@ -26,9 +26,12 @@ def verbosity():
 
 
 def print_result(result):
-    """Prints a dict, a line for each value, and a row for each element of a list."""
+    """Prints a dict, a line for each value, a row for each element of a list, and dicts alike as a
+    table."""
     for name, value in result.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and _are_rows(value.values()):
+            _print_table(name, {label: _cells(row) for label, row in value.items()})
+        elif isinstance(value, dict):
             print_result({f"{name}: {part}": each for part, each in value.items()})
         elif isinstance(value, list):
             for row in value:
@@ -36,6 +39,40 @@ def print_result(result):
                 print("\t".join(str(field) for field in fields))
         else:
             print(f"{name:44}{value:.4f}" if isinstance(value, float) else f"{name:44}{value}")
+
+
+def _are_rows(rows):
+    """Whether these are dicts of the same numbers, or of dicts of them."""
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return False
+    first, *others = map(_cells, rows)
+    alike = all(each.keys() == first.keys() for each in others)
+    return alike and not any(isinstance(each, dict) for each in first.values())
+
+
+def _cells(row):
+    """A row's numbers by (name, part): a number's part is "", a dict's are its keys."""
+    return {
+        (name, part): number
+        for name, value in row.items()
+        for part, number in (value if isinstance(value, dict) else {"": value}).items()
+    }
+
+
+def _print_table(title, rows):
+    """Prints rows of `_cells`, under two lines of heads: names, and their parts."""
+    columns = list(next(iter(rows.values())))
+    before = [None, *(name for name, _ in columns)]
+    names = ["" if name == last else name for (name, _), last in zip(columns, before, strict=False)]
+    lines = [[title, *names], ["", *(part for _, part in columns)]]
+    for label, row in rows.items():
+        lines.append(
+            [label, *(f"{x:.4f}" if isinstance(x, float) else str(x) for x in row.values())]
+        )
+    first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for label, *cells in lines:
+        right = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        print("  ".join([f"{label:{first}}", *right]).rstrip())
 
 
 @contextlib.contextmanager

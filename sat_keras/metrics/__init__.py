@@ -5,7 +5,7 @@ from sat_keras.metrics.caption_reward import CaptionReward
 from sat_keras.metrics.caption_scores import caption_scores
 from sat_keras.metrics.cider import CiderD, cider
 from sat_keras.metrics.fluency import fluency
-from sat_keras.metrics.grounding import grounding
+from sat_keras.metrics.grounding import Grounding
 from sat_keras.metrics.meteor import meteor
 from sat_keras.metrics.rouge import rouge_l
 from sat_keras.metrics.sexes import sexes
@@ -13,11 +13,11 @@ from sat_keras.metrics.sexes import sexes
 __all__ = [
     "CaptionReward",
     "CiderD",
+    "Grounding",
     "bleu",
     "caption_scores",
     "cider",
     "fluency",
-    "grounding",
     "meteor",
     "rouge_l",
     "sexes",

@@ -3,6 +3,7 @@
 TensorFlow is imported where a captioner of Keras is loaded: a `.tflite` file is captioned without.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,23 +37,32 @@ def load_captioner(source, encoder_weights="imagenet"):
 
 
 def captions_by(source, **search):
-    """A function that captions, list of photos to list of `Caption`, and its search as a dict.
+    """What a source says of photos.
 
     Args:
         source: see `load_captioner`; or path of a `.tflite` file.
         search: fields of `Search` that replace the captioner's own.
+    Returns:
+        A function that captions, list of photos to list of `Caption`; one that attends to captions
+        that are given, as `Captioner.attend` does, to lists of words; and the search as a dict.
     """
     if Path(source).suffix == ".tflite":
         edge = EdgeCaptioner(source)
         how = edge.search.for_one(**search)
-        return lambda photos: [edge.caption(photo, **search) for photo in photos], how.as_dict()
+        caption, attend = partial(edge.caption, **search), edge.attend  # of one photo
+        return _for_each(caption), _for_each(attend), how.as_dict()
     captioner = load_captioner(source)
     how = captioner.search.for_one(**search)
-    return lambda photos: captioner.caption(photos, **search), how.as_dict()
+    return partial(captioner.caption, **search), captioner.attend, how.as_dict()
+
+
+def _for_each(function):
+    """The function of lists that calls a function for each of their elements."""
+    return lambda *lists: [function(*each) for each in zip(*lists, strict=True)]
 
 
 def captions_by_consensus(sources, builder, cache_dir, split, **search):
-    """The same of the `Consensus` of several captioners.
+    """A function that captions by the `Consensus` of several captioners, and its search as a dict.
 
     Args:
         sources, builder, cache_dir: see `load_consensus`.

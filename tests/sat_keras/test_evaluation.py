@@ -7,8 +7,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from sat_edge.caption import Caption
+from sat_keras.datasets.photo_captions import PHRASES, as_feature
+from sat_keras.datasets.shapes.scenes import draw_scene, named_objects
+from sat_keras.datasets.shapes.shapes_dataset_builder import Builder as Shapes
 from sat_keras.evaluation import _image_id, evaluate, photo_batches, save_results
-from sat_keras.metrics import caption_scores
+from sat_keras.metrics import Grounding, caption_scores
+from sat_keras.tokenizer import tokenize
 
 pytestmark = pytest.mark.usefixtures("without_java")
 
@@ -16,7 +20,7 @@ COUNT = 5
 
 
 class Toys(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Photos of one colour each, in which some words have boxes."""
+    """Photos of one colour each."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -26,62 +30,75 @@ class Toys(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {
                     "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
                     "image/filename": tfds.features.Text(),
-                    "captions": tfds.features.Sequence({"text": tfds.features.Text()}),
-                    "places": tfds.features.Sequence(
-                        {"word": tfds.features.Text(), "bbox": tfds.features.BBoxFeature()}
-                    ),
+                    "captions": tfds.features.Sequence(self.CAPTION),
                 }
             ),
             disable_shuffling=True,
         )
+
+    CAPTION = {"text": tfds.features.Text()}
 
     def _split_generators(self, dl_manager):
         return {"test": self._generate_examples()}
 
     def _generate_examples(self):
         for i in range(COUNT):
-            yield (
-                i,
-                {
-                    "image": np.full((8, 12, 3), 40 * i, "uint8"),
-                    "image/filename": f"{i}.png",
-                    "captions": [{"text": "A cat on a mat ."}, {"text": f"Cat number {i}"}],
-                    "places": [
-                        {"word": word, "bbox": tfds.features.BBox(*box)} for word, box in PLACES[i]
-                    ],
-                },
-            )
+            pixels = np.full((8, 12, 3), 40 * i, "uint8")
+            captions = [self._caption(i, text) for text in ("A cat on a mat .", f"Cat number {i}")]
+            yield i, {"image": pixels, "image/filename": f"{i}.png", "captions": captions}
+
+    def _caption(self, photo, text):
+        return {"text": text}
 
 
-LEFT, RIGHT, ALL = (0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)
+LEFT, RIGHT = (0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)
 PLACES = [
-    [("cat", LEFT)],
-    [("cat", LEFT), ("cat", RIGHT)],  # of one word, two
-    [("mat", RIGHT)],  # no cat
-    [],
-    [("cat", RIGHT), ("mat", LEFT)],
+    {"cat": [LEFT], "mat": [RIGHT]},
+    {"cat": [LEFT, RIGHT]},  # two cats
+    {"cat": [LEFT], "mat": [LEFT]},
+    {},  # nothing there has a box
+    {"mat": [RIGHT]},
 ]
+TYPES = {"cat": "animals", "mat": "other"}
 
 
 class Boxed(Toys):
-    """The same, with boxes for grounding."""
+    """The same, and where cats and mats are: "a cat", "a mat" and "cat" are phrases."""
 
-    THINGS = ("cat", "mat")
+    CAPTION = {"text": tfds.features.Text(), "phrases": PHRASES}
 
-    def named_boxes(self, words, record):
-        assert record["filename"].endswith(".png") and len(record["captions"]) == 2
-        return [
-            [tuple(each["bbox"]) for each in record["places"] if each["word"] == word]
-            if word in self.THINGS
-            else None
-            for word in words
+    def _caption(self, photo, text):
+        words = tokenize(text)
+        phrases = [
+            {"first": max(i - 1, 0), "end": i + 1, "type": TYPES[word], "boxes": boxes}
+            for word, boxes in PLACES[photo].items()
+            for i in range(len(words))
+            if words[i] == word
         ]
+        return {"text": text, "phrases": list(map(as_feature, phrases))}
+
+    def named_phrases(self, words, record):
+        assert len(record["captions"]) == 2
+        places = PLACES[int(record["filename"][0])]
+        return [
+            {"first": i, "end": i + 1, "type": TYPES[word], "boxes": places.get(word, [])}
+            for i, word in enumerate(words)
+            if word in TYPES
+        ]
+
+
+class Unboxed(Boxed):
+    """Phrases, of which none has boxes."""
+
+    def _caption(self, photo, text):
+        caption = super()._caption(photo, text)
+        return {**caption, "phrases": [{**each, "boxes": []} for each in caption["phrases"]]}
 
 
 @pytest.fixture(scope="module")
 def builders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    for each in (found := [Toys(data_dir=folder), Boxed(data_dir=folder)]):
+    for each in (found := [kind(data_dir=folder) for kind in (Toys, Boxed, Unboxed)]):
         each.download_and_prepare()
     return found
 
@@ -125,28 +142,157 @@ def test_scores_and_captions(builders):
     assert scores["attention_entropy"] == pytest.approx(entropies.mean())
 
 
-def test_grounding_is_measured_where_the_builder_knows_boxes(builders):
-    plain, boxed = builders
-    assert plain.name == "toys" and boxed.name == "boxed"  # the evaluator knows neither name
-    scores, _ = evaluate(caption_all, plain, "test")
-    assert not [name for name in scores if name.startswith("grounding")]
-    scores, _ = evaluate(caption_all, boxed, "test")
-    # Ten words name something: "cat" (left 0.8) and "mat" (right 0.75) of five photos. Where the
-    # picture has none, the word scores 0.
-    mass = [0.8, 0.8 + 0.2, 0.75, 0.2, 0.25]  # cat, cat, mat, cat, mat
-    pointing = [1, 1, 1, 0, 0]
-    assert scores["grounding_mass"] == pytest.approx(sum(mass) / 10)
-    assert scores["grounding_pointing"] == pytest.approx(sum(pointing) / 10)
-    uniform = [0.5, 1.0, 0.5, 0.5, 0.5]
-    assert scores["grounding_uniform_mass"] == pytest.approx(sum(uniform) / 10)
-    assert scores["grounding_uniform_pointing"] == pytest.approx(sum(uniform) / 10)
+# What a captioner looks at for each word of captions that are given; `<end>` as for any other word.
+GIVEN = {"a": (0.9, 0.1), "cat": (0.7, 0.3), "on": (0.5, 0.5), "mat": (0.4, 0.6)}
 
 
-def test_captions_that_name_nothing_have_no_grounding(builders):
+def attend(photos, captions):
+    assert len(photos) == len(captions) and all(captions)
+    looked = [
+        [[GIVEN.get(w, (0.2, 0.8)) for w in (*c, "<end>")] for c in each] for each in captions
+    ]
+    return [[np.array(each).reshape(-1, 1, 2) for each in of_photo] for of_photo in looked]
+
+
+def looped(measured):
+    """Pointing, mass and correctness of the attention, by a loop over the phrases.
+
+    `measured` has, of each phrase, the weights of its words `(n, 2)` and the boxes.
+    """
+    pointing, mass, correctness = [], [], []
+    for words, boxes in measured:
+        masses = [
+            sum(w for w, side in zip(word, (LEFT, RIGHT), strict=True) if side in boxes)
+            for word in words
+        ]
+        looks = LEFT if words[-1][0] > words[-1][1] else RIGHT
+        pointing.append(looks in boxes)
+        mass.append(masses[-1])
+        correctness.append(max(masses))
+    return {
+        name: np.mean(each)
+        for name, each in zip(
+            ("pointing", "mass", "correctness"), (pointing, mass, correctness), strict=True
+        )
+    }
+
+
+def check(row, measured):
+    wanted = looped(measured)
+    assert row["phrases"] == len(measured)
+    assert row["pointing"]["attention"] == pytest.approx(wanted["pointing"])
+    assert row["mass"]["attention"] == pytest.approx(wanted["mass"])
+    assert row["correctness"] == pytest.approx(wanted["correctness"])
+    sides = [[side in boxes for side in (LEFT, RIGHT)] for _, boxes in measured]
+    for name in ("pointing", "mass"):
+        assert row[name]["uniform"] == pytest.approx(np.mean(sides))
+        assert row[name]["best_fixed"] == pytest.approx(np.mean(sides, axis=0).max())
+    assert row["pointing"]["middle"] == pytest.approx(np.mean(np.any(sides, axis=1)))  # on the edge
+    assert row["mass"]["middle"] == pytest.approx(np.mean(sides))  # both regions are as near
+
+
+@pytest.mark.parametrize("batch", [2, 32])
+def test_grounding_on_the_words_of_references_and_on_its_own(builders, monkeypatch, batch):
+    monkeypatch.setattr("sat_keras.evaluation._BATCH", batch)
+    scores, _ = evaluate(caption_all, builders[1], "test", attend=attend)
+    found = scores["grounding"]
+    assert list(found) == ["references", "own"]
+    cats = [([GIVEN["a"], GIVEN["cat"]], each["cat"]) for each in PLACES if "cat" in each]
+    cats += [([GIVEN["cat"]], each["cat"]) for each in PLACES if "cat" in each]  # "Cat number 0"
+    mats = [([GIVEN["a"], GIVEN["mat"]], each["mat"]) for each in PLACES if "mat" in each]
+    assert list(found["references"]) == ["all", "animals", "other"]
+    for type_, measured in (("all", cats + mats), ("animals", cats), ("other", mats)):
+        check(found["references"][type_], measured)
+    # It names a cat and a mat on all photos, also where none is.
+    cats = [([ATTENTION[1]], each.get("cat", [])) for each in PLACES]
+    mats = [([ATTENTION[4]], each.get("mat", [])) for each in PLACES]
+    for type_, measured in (("all", cats + mats), ("animals", cats), ("other", mats)):
+        check(found["own"][type_], measured)
+
+
+def test_grounding_by_hand(builders):
+    """The first photo alone: the cat is on the left, the mat on the right."""
+    scores, _ = evaluate(caption_all, builders[1], "test", limit=1, attend=attend)
+    references, own = (scores["grounding"][name]["all"] for name in ("references", "own"))
+    assert references["phrases"] == 3 and own["phrases"] == 2
+    assert references["mass"]["attention"] == pytest.approx((0.7 + 0.7 + 0.6) / 3)
+    assert references["correctness"] == pytest.approx((0.9 + 0.7 + 0.6) / 3)
+    assert own["mass"]["attention"] == own["correctness"] == pytest.approx((0.8 + 0.75) / 2)
+    assert references["pointing"]["attention"] == own["pointing"]["attention"] == 1
+    assert references["mass"]["best_fixed"] == pytest.approx(2 / 3)
+
+
+def test_heads_behind_the_longest_caption_are_left_out(builders):
+    def cut(photos, captions):
+        return [[each[:3] for each in of_photo] for of_photo in attend(photos, captions)]
+
+    scores, _ = evaluate(caption_all, builders[1], "test", attend=cut)
+    assert list(scores["grounding"]["references"]) == ["all", "animals"]  # no mat: the fifth word
+    assert scores["grounding"]["references"]["all"]["phrases"] == 6
+
+
+def test_without_attention_to_references_its_own_captions_are_measured(builders):
+    scores, _ = evaluate(caption_all, builders[1], "test")
+    assert list(scores["grounding"]) == ["own"]
+
+
+@pytest.mark.parametrize("builder", [0, 2])
+def test_without_boxes_there_is_no_grounding(builders, builder):
+    scores, _ = evaluate(caption_all, builders[builder], "test", attend=attend)
+    assert "grounding" not in scores
+
+
+def test_captions_that_name_nothing(builders):
     scores, _ = evaluate(
         lambda photos: [caption_of(("a", "on"))] * len(photos), builders[1], "test"
     )
-    assert {scores[f"grounding_{name}"] for name in ("mass", "pointing", "uniform_mass")} == {0.0}
+    row = scores["grounding"]["own"]["all"]
+    assert (row["phrases"], row["mass"]["attention"], row["mass"]["uniform"]) == (0, 0.0, 0.0)
+
+
+def old_scores(attention, regions, boxes):
+    """As 0.2 had them: sums over words, of which `boxes` has a list each."""
+    sums = np.zeros(4)
+    centres = (regions[:, :2] + regions[:, 2:]) / 2
+    for weights, each in zip(attention, boxes, strict=True):
+        if not each:
+            continue
+        each = np.asarray(each)
+        low = np.maximum(regions[:, None, :2], each[:, :2])  # (L, K, 2)
+        high = np.minimum(regions[:, None, 2:], each[:, 2:])
+        size = (regions[:, 2:] - regions[:, :2]).prod(axis=1)
+        inside = (high - low).clip(0).prod(axis=2).sum(axis=1) / size  # boxes are apart
+        pointed = ((each[:, None, :2] <= centres) & (centres <= each[:, None, 2:])).all(-1).any(0)
+        sums += weights @ inside, pointed[weights.argmax()], inside.mean(), pointed.mean()
+    return sums
+
+
+def test_on_shapes_its_own_captions_score_what_they_did(tmp_path):
+    """Every word that names something in a drawing is a phrase."""
+    builder = Shapes(data_dir=tmp_path)
+    rng, grounding, sums, count = np.random.default_rng(0), Grounding(), 0.0, 0
+    y, x = np.indices((8, 8)).reshape(2, -1) / 8 + 0.05
+    regions = np.stack([y, x, y + 1 / 8, x + 1 / 8], axis=1)
+    scenes = [draw_scene([9, i]) for i in range(40)]
+    for i, (_, objects, _) in enumerate(scenes):
+        words = scenes[i - i % 2][2][0].split()  # every second caption is of another drawing
+        attention = rng.dirichlet(np.full(64, 0.2), len(words) + 1)
+        named = [(t, n) for t, n in enumerate(named_objects(words, objects)) if n is not None]
+        boxes = [[objects[n].box] if n >= 0 else [] for _, n in named]
+        sums += old_scores(attention[[t for t, _ in named]], regions, boxes)
+        count += len(named)
+        things = [
+            {"size": each.size, "color": each.color, "shape": each.shape, "bbox": list(each.box)}
+            for each in objects
+        ]
+        phrases = builder.named_phrases(words, {"objects": things})
+        grounding.add(attention.reshape(-1, 8, 8), regions, phrases)
+    found = grounding.scores()
+    row = found["all"]
+    assert row["phrases"] == count
+    assert {"all", "color", "shape", "size"} == set(found)
+    new = [row[name][by] for by in ("attention", "uniform") for name in ("mass", "pointing")]
+    assert new == pytest.approx(list(sums / count))
 
 
 def test_results_are_in_coco_captions_format(tmp_path):

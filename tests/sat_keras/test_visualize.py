@@ -48,6 +48,19 @@ def test_crops_are_drawn_as_they_lie():
     np.testing.assert_array_equal(found[0, 41:59], of_both)
 
 
+def test_boxes_are_outlined():
+    photo = Image.new("RGB", (80, 40), (120, 120, 120))
+    caption = make_caption(("a",))
+    boxes = [(0.0, 0.0, 0.5, 0.25), (0.5, 0.5, 1.0, 1.0)]
+    plain = overlay(photo, caption.attention[0], caption.regions)
+    found = overlay(photo, caption.attention[0], caption.regions, boxes)
+    edges = np.zeros((40, 80), bool)
+    edges[[0, 20], :21] = edges[:21, [0, 20]] = True  # a pixel wide
+    edges[[20, 39], 40:] = edges[20:, [40, 79]] = True
+    assert (found[edges] == 255).all()
+    np.testing.assert_array_equal(found[~edges], plain[~edges])
+
+
 def test_one_panel_a_word():
     photo = Image.new("RGB", (90, 60))
     figure = attention_figure(photo, make_caption(("a", "red", "square", "on", "grey", "stone")))

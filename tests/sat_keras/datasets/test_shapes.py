@@ -96,7 +96,7 @@ def test_phrases_that_name_nothing_there():
     assert named_objects(["red"], objects) == [-1]  # two are red
 
 
-def test_boxes_of_words_come_from_the_record(tmp_path):
+def test_phrases_of_words_come_from_the_record(tmp_path):
     from sat_keras.datasets.shapes.shapes_dataset_builder import Builder
 
     things = [
@@ -104,7 +104,10 @@ def test_boxes_of_words_come_from_the_record(tmp_path):
         {"size": "large", "color": "red", "shape": "star", "bbox": [0.5, 0.5, 1.0, 1.0]},
     ]
     words = "there is a red circle and a blue star".split()
-    found = Builder(data_dir=tmp_path).named_boxes(words, {"objects": things})
+    found = Builder(data_dir=tmp_path).named_phrases(words, {"objects": things})
     circle = [[0.0, 0.0, 0.5, 0.5]]
     none = []  # a phrase that names nothing in the picture
-    assert found == [None, None, None, circle, circle, None, None, none, none]
+    wanted = [(3, "color", circle), (4, "shape", circle), (7, "color", none), (8, "shape", none)]
+    assert found == [
+        {"first": i, "end": i + 1, "type": type_, "boxes": boxes} for i, type_, boxes in wanted
+    ]

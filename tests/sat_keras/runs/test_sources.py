@@ -57,7 +57,7 @@ def test_captions_by_the_source_s_own_search_unless_named(sources, pictures, kin
         ({"beam_width": 1}, {**WIDE, "beam_width": 1, "no_repeat_ngram": 0}),
         ({"no_repeat_ngram": 1}, {**WIDE, "no_repeat_ngram": 1}),
     ):
-        caption, search = captions_by(sources[kind], **named)
+        caption, _, search = captions_by(sources[kind], **named)
         assert search == {**wanted, "n_best": 1}
         found = caption(pictures)
         expected = captioner.caption(pictures, **wanted)
@@ -67,7 +67,7 @@ def test_captions_by_the_source_s_own_search_unless_named(sources, pictures, kin
 
 
 def test_beam_width_1_is_greedy(sources, pictures):
-    caption, _ = captions_by(sources["run"], beam_width=1)
+    caption, *_ = captions_by(sources["run"], beam_width=1)
     captioner = load_run(sources["run"])
     size = captioner.encoder.image_size
     images = np.stack([np.asarray(each.resize(size, 2), "float32") for each in pictures])
@@ -75,6 +75,19 @@ def test_beam_width_1_is_greedy(sources, pictures):
     for found, row, wanted in zip(caption(pictures), tokens, log_prob, strict=True):
         np.testing.assert_array_equal(found.tokens, row[: len(found.tokens)])
         assert found.log_prob == pytest.approx(float(wanted), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["run", "preset", "file"])
+def test_what_a_source_looks_at_in_captions_that_are_given(sources, pictures, kind):
+    _, attend, _ = captions_by(sources[kind])
+    captioner = load_captioner(sources["preset" if kind == "preset" else "run"])
+    captions = [[["a", "red", "square"]], [], [["red"], ["the", "square", "is", "red"]]]
+    for found, wanted in zip(
+        attend(pictures, captions), captioner.attend(pictures, captions), strict=True
+    ):
+        assert [each.shape for each in found] == [each.shape for each in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", pretrained.NAMES)
@@ -132,7 +145,7 @@ import sys
 for name in ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "tqdm", "wrapt"):
     sys.modules[name] = None
 from sat_keras.runs.sources import captions_by
-caption, _ = captions_by(sys.argv[1])
+caption, *_ = captions_by(sys.argv[1])
 print(caption([sys.argv[2]])[0].text)
 """
 
