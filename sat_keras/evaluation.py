@@ -10,7 +10,7 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.files import write_json
-from sat_keras.metrics import Grounding, caption_scores
+from sat_keras.metrics import Grounding, caption_scores, fluency, sexes
 from sat_keras.tokenizer import tokenize
 
 _BATCH = 32
@@ -38,11 +38,14 @@ def evaluate(caption, builder, split, limit=None, attend=None):
             measured.
     Returns:
         `(scores, captions)`. `scores` is a dict of `metrics.caption_scores`; the mean entropy of
-        attention over all words, in nats; the number of `photos`; and, if a phrase of these photos
-        has boxes, `grounding`, a dict of `metrics.Grounding.scores`: `references` on the words of
-        the references, `own` on those of the captions that were made. `captions` is a list of
-        `{"image_id", "caption"}`, coco-caption's results format: COCO's number of the photo, with
-        other data sets its file name.
+        attention over all words, in nats; `metrics.fluency` of `captions` and of `references`;
+        `metrics.sexes`; the number of `photos`; and, if a phrase of these photos has boxes,
+        `grounding`, a dict of `metrics.Grounding.scores`: `references` on the words of the
+        references, `own` on those of the captions that were made. Fluency is that of all
+        references of a photo, but their `distinct` is of the first of each photo: of as many
+        captions as are compared with them. `captions` is a list of `{"image_id", "caption"}`,
+        coco-caption's results format: COCO's number of the photo, with other data sets its file
+        name.
     """
     captions, references, entropies, has_boxes = [], [], [], False
     grounding = {"references": Grounding(), "own": Grounding()}
@@ -62,6 +65,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
             ground_references(grounding["references"], attend, found[0].regions, photos, records)
     scores = caption_scores([each["caption"] for each in captions], references)
     scores["attention_entropy"] = float(np.concatenate(entropies).mean())
+    scores |= _wording(captions, references)
     if has_boxes:
         measured = grounding if attend else {"own": grounding["own"]}
         scores["grounding"] = {name: each.scores() for name, each in measured.items()}
@@ -146,3 +150,15 @@ def _entropies(attention):
     """The entropy of each word's attention `(T, rows, columns)`: `(T,)`, in nats."""
     weights = attention.reshape(len(attention), -1)  # (T, L)
     return -(weights * np.log(weights.clip(1e-30))).sum(axis=1)
+
+
+def _wording(captions, references):
+    """Fluency of captions and of references, and the sexes that captions name."""
+    captions = [tokenize(each["caption"]) for each in captions]
+    references = [[tokenize(each) for each in of_photo] for of_photo in references]
+    of_people = fluency(list(itertools.chain.from_iterable(references)))
+    of_people["distinct"] = fluency([first for first, *_ in references])["distinct"]
+    return {
+        "fluency": {"captions": fluency(captions), "references": of_people},
+        "sexes": sexes(captions, references),
+    }

@@ -27,11 +27,10 @@ def sexes(captions, references):
         captions: list of lists of words, one per photo.
         references: for each photo, a list of lists of words.
     Returns:
-        Dict of shares, 0..1. `named`: of all captions, those that name a sex. Of these,
-        `contradicted`: no reference has a word of that sex, and some reference has one of the
-        other; `unsupported`: no reference has a word of either. The rest has a reference that
-        speaks for it. Likewise by sex: `male_named`, of all captions, and `male_contradicted` and
-        `male_unsupported`, of those; `female_named` and so on. Shares of no captions are 0.
+        Dict: of `all`, of `male` and of `female` a dict of shares, 0..1. `named`: of all captions,
+        those that name a sex, this sex. Of these, `contradicted`: no reference has a word of that
+        sex, and some reference has one of the other; `unsupported`: no reference has a word of
+        either. The rest has a reference that speaks for it. Shares of no captions are 0.
     """
     verdicts = Counter()  # by (sex, verdict)
     for caption, of_photo in zip(captions, references, strict=True):
@@ -45,12 +44,12 @@ def sexes(captions, references):
             verdict = "contradicted" if spoken_for else "unsupported"
         verdicts[named.pop(), verdict] += 1
     figures = {}
-    for prefix, among in (("", ("male", "female")), ("male_", ("male",)), ("female_", ("female",))):
+    for name, among in (("all", ("male", "female")), ("male", ("male",)), ("female", ("female",))):
         total = sum(count for (sex, _), count in verdicts.items() if sex in among)
-        figures[f"{prefix}named"] = total / max(len(captions), 1)
+        figures[name] = {"named": total / max(len(captions), 1)}
         for verdict in ("contradicted", "unsupported"):
             count = sum(verdicts[sex, verdict] for sex in among)
-            figures[f"{prefix}{verdict}"] = count / max(total, 1)
+            figures[name][verdict] = count / max(total, 1)
     return figures
 
 

@@ -142,6 +142,36 @@ def test_scores_and_captions(builders):
     assert scores["attention_entropy"] == pytest.approx(entropies.mean())
 
 
+def test_fluency_beside_that_of_the_references_and_sexes(builders):
+    sentences = ("a cat and a cat", "a man", "a man", "water and water", "she")
+
+    def caption(photos):
+        return [caption_of(tuple(each.split())) for each, _ in zip(sentences, photos, strict=True)]
+
+    scores, _ = evaluate(caption, builders[0], "test")
+    assert scores["fluency"] == {
+        "captions": {
+            "repeated_bigram": 1 / 5,
+            "word_and_same_word": 1 / 5,
+            "near_repeat": 2 / 5,
+            "distinct": 4 / 5,
+            "mean_length": (5 + 2 + 2 + 3 + 1) / 5,
+        },
+        "references": {  # "A cat on a mat ." and "Cat number i" of each photo
+            "repeated_bigram": 0.0,
+            "word_and_same_word": 0.0,
+            "near_repeat": 0.0,
+            "distinct": 1 / 5,  # of the first of each
+            "mean_length": (5 + 3) / 2,
+        },
+    }
+    assert scores["sexes"] == {
+        "all": {"named": 3 / 5, "contradicted": 0.0, "unsupported": 1.0},
+        "male": {"named": 2 / 5, "contradicted": 0.0, "unsupported": 1.0},
+        "female": {"named": 1 / 5, "contradicted": 0.0, "unsupported": 1.0},
+    }
+
+
 # What a captioner looks at for each word of captions that are given; `<end>` as for any other word.
 GIVEN = {"a": (0.9, 0.1), "cat": (0.7, 0.3), "on": (0.5, 0.5), "mat": (0.4, 0.6)}
 
