@@ -26,6 +26,13 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 _RANDOM, _EXTREME = 24, 6  # photos shown
 _WIDTH = 320  # pixels
 _SHOWN = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "photos")
+_FLUENCY = {  # of `metrics.fluency`
+    "repeated_bigram": "two words in a row come twice",
+    "word_and_same_word": 'one word on both sides of "and"',
+    "near_repeat": "a content word comes again within four words",
+    "distinct": "different captions (of the references, one a photo)",
+    "mean_length": "words a caption",
+}
 
 
 def write_report(run, path, builder, split="test", seed=0, **search):
@@ -70,6 +77,7 @@ def write_report(run, path, builder, split="test", seed=0, **search):
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"{Path(run).resolve().name}: {settings.dataset}, {split} split"),
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
+        fluency="".join(_fluency(name, scores) for name in _FLUENCY),
         curves=_curves(run),
         sections=section(f"{len(drawn)} photos drawn by lot", drawn)
         + section("The best by CIDEr", best)
@@ -98,6 +106,12 @@ def _flat(settings):
 def _score(name, value):
     shown = value if isinstance(value, int) else f"{value:.3f}"
     return f'<div class="score">{name}<b>{shown}</b></div>\n'
+
+
+def _fluency(name, scores):
+    form = "{:.1f}" if name == "mean_length" else "{:.2%}"
+    cells = (form.format(scores[f"{of}_{name}"]) for of in ("fluency", "references"))
+    return f"<tr><th>{_FLUENCY[name]}</th>{''.join(f'<td>{each}</td>' for each in cells)}</tr>\n"
 
 
 def _card(image, record, caption, cider):

@@ -14,6 +14,16 @@ def test_report(trained, tmp_path, capsys):
     assert not re.search(r"""(src|href|url)[=(]["']?http""", text)
     assert f"BLEU-4<b>{printed['BLEU-4']:.3f}</b>" in text
 
+    # Fluency, of the captions and of the references: five of each photo, of 5, 4, 4, 5 and 6 words;
+    # the first are of a red, a green, a blue and again a red square.
+    rows = re.findall(r"<tr><th>.*?</th><td>(.*?)</td><td>(.*?)</td></tr>", text)
+    names = ("repeated_bigram", "word_and_same_word", "near_repeat", "distinct")
+    assert [of_captions for of_captions, _ in rows] == [
+        *(f"{printed[f'fluency_{name}']:.2%}" for name in names),
+        f"{printed['fluency_mean_length']:.1f}",
+    ]
+    assert [of_people for _, of_people in rows] == ["0.00%", "0.00%", "0.00%", "75.00%", "4.8"]
+
     # Four photos, by lot, from the best on and from the worst on: their order is by CIDEr.
     drawn, best, worst = (
         re.findall(r'<img alt="(\d.jpg)".*?CIDEr ([\d.]+)', part, re.DOTALL)
