@@ -77,7 +77,7 @@ def write_report(run, path, builder, split="test", seed=0, **search):
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"{Path(run).resolve().name}: {settings.dataset}, {split} split"),
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
-        fluency="".join(_fluency(name, scores) for name in _FLUENCY),
+        fluency="".join(_fluency(name, scores["fluency"]) for name in _FLUENCY),
         curves=_curves(run),
         sections=section(f"{len(drawn)} photos drawn by lot", drawn)
         + section("The best by CIDEr", best)
@@ -108,9 +108,9 @@ def _score(name, value):
     return f'<div class="score">{name}<b>{shown}</b></div>\n'
 
 
-def _fluency(name, scores):
+def _fluency(name, fluency):
     form = "{:.1f}" if name == "mean_length" else "{:.2%}"
-    cells = (form.format(scores[f"{of}_{name}"]) for of in ("fluency", "references"))
+    cells = (form.format(fluency[of][name]) for of in ("captions", "references"))
     return f"<tr><th>{_FLUENCY[name]}</th>{''.join(f'<td>{each}</td>' for each in cells)}</tr>\n"
 
 

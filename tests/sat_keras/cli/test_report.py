@@ -19,8 +19,8 @@ def test_report(trained, tmp_path, capsys):
     rows = re.findall(r"<tr><th>.*?</th><td>(.*?)</td><td>(.*?)</td></tr>", text)
     names = ("repeated_bigram", "word_and_same_word", "near_repeat", "distinct")
     assert [of_captions for of_captions, _ in rows] == [
-        *(f"{printed[f'fluency_{name}']:.2%}" for name in names),
-        f"{printed['fluency_mean_length']:.1f}",
+        *(f"{printed['fluency']['captions'][name]:.2%}" for name in names),
+        f"{printed['fluency']['captions']['mean_length']:.1f}",
     ]
     assert [of_people for _, of_people in rows] == ["0.00%", "0.00%", "0.00%", "75.00%", "4.8"]
 

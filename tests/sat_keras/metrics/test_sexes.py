@@ -4,11 +4,7 @@ import pytest
 
 from sat_keras.metrics import sexes
 
-ZEROS = {
-    f"{sex}{figure}": 0.0
-    for sex in ("", "male_", "female_")
-    for figure in ("named", "contradicted", "unsupported")
-}
+ZERO = {"named": 0.0, "contradicted": 0.0, "unsupported": 0.0}
 
 
 def sexes_of(captions, references):
@@ -44,45 +40,37 @@ def test_shares_by_sex():
         ["a man"],
     ]
     assert sexes_of(captions, references) == {
-        "named": 6 / 10,
-        "contradicted": 2 / 6,
-        "unsupported": 1 / 6,
-        "male_named": 4 / 10,
-        "male_contradicted": 1 / 4,
-        "male_unsupported": 1 / 4,
-        "female_named": 2 / 10,
-        "female_contradicted": 1 / 2,
-        "female_unsupported": 0 / 2,
+        "all": {"named": 6 / 10, "contradicted": 2 / 6, "unsupported": 1 / 6},
+        "male": {"named": 4 / 10, "contradicted": 1 / 4, "unsupported": 1 / 4},
+        "female": {"named": 2 / 10, "contradicted": 1 / 2, "unsupported": 0 / 2},
     }
 
 
 @pytest.mark.parametrize("word", "man men boy boys he his him male guy guys gentleman".split())
 def test_words_of_the_male_kind(word):
     figures = sexes_of([f"the {word}"], [["the child"]])
-    assert figures == {**ZEROS, **dict.fromkeys(("named", "male_named"), 1.0)} | {
-        "unsupported": 1.0,
-        "male_unsupported": 1.0,
-    }
+    of_both = {"named": 1.0, "contradicted": 0.0, "unsupported": 1.0}
+    assert figures == {"all": of_both, "male": of_both, "female": ZERO}
 
 
 @pytest.mark.parametrize("word", "woman women girl girls she her lady ladies female".split())
 def test_words_of_the_female_kind(word):
     figures = sexes_of([f"the {word}"], [["the child", "the man"]])
-    assert figures == {**ZEROS, **dict.fromkeys(("named", "female_named"), 1.0)} | {
-        "contradicted": 1.0,
-        "female_contradicted": 1.0,
-    }
+    of_both = {"named": 1.0, "contradicted": 1.0, "unsupported": 0.0}
+    assert figures == {"all": of_both, "male": ZERO, "female": of_both}
 
 
 def test_captions_that_name_no_sex():
     captions = ["a snowman", "a policeman with a cowboy", "a human", "a fireman"]
-    assert sexes_of(captions, [["a man"]] * 4) == ZEROS
-    assert sexes_of([], []) == ZEROS
+    nothing = {"all": ZERO, "male": ZERO, "female": ZERO}
+    assert sexes_of(captions, [["a man"]] * 4) == nothing
+    assert sexes_of([], []) == nothing
 
 
 def test_several_words_of_one_sex_are_one_caption():
     figures = sexes_of(["a man helps his brother", "a dog"], [["two men"], ["a dog"]])
-    assert figures == {**ZEROS, "named": 0.5, "male_named": 0.5}
+    half = {**ZERO, "named": 0.5}
+    assert figures == {"all": half, "male": half, "female": ZERO}
 
 
 def test_captions_and_references_are_of_the_same_photos():
