@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import string
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from sat_edge.photo import open_photo
 from sat_keras import datasets
-from sat_keras.evaluation import evaluate
+from sat_keras.evaluation import evaluate, named_phrases
 from sat_keras.files import atomic_output
 from sat_keras.metrics import CiderD
 from sat_keras.runs.folder import load_run, read_log
@@ -34,6 +35,17 @@ _FLUENCY = {  # of `metrics.fluency`
     "mean_length": "words a caption",
 }
 
+_GROUNDED = {"references": "words of the references", "own": "words of its own captions"}
+_MAPS = ("uniform", "middle", "best fixed")
+_GROUNDING = ("phrases", "pointing", *_MAPS, "mass", *_MAPS, "correctness")
+_WHAT = (
+    "At the last word of each phrase that names something: how often the highest weight lies in "
+    "its box (pointing) and the share of the weights inside (mass). Beside each what uniform "
+    "weights reach, the middle of the photo, and the best map that is the same for all photos. "
+    "Correctness is the largest mass of a phrase's words. In the pictures below the boxes of what "
+    "a word names are outlined."
+)
+
 
 def write_report(run, path, builder, split="test", seed=0, **search):
     """Evaluates a run and writes its page.
@@ -49,7 +61,8 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         The scores, see `evaluate`.
     """
     captioner, settings = load_run(run), RunSettings.load(run)
-    scores, captions = evaluate(lambda x: captioner.caption(x, **search), builder, split)
+    caption_all = partial(captioner.caption, **search)
+    scores, captions = evaluate(caption_all, builder, split, attend=captioner.attend)
     references = [
         [tokenize(each) for each in record["captions"]]
         for _, _, record in datasets.read_photos(builder, split)
@@ -66,9 +79,9 @@ def write_report(run, path, builder, split="test", seed=0, **search):
     }
 
     def section(title, rows):
-        found = captioner.caption([photos[row][0] for row in rows], **search)
+        found = caption_all([photos[row][0] for row in rows])
         cards = [
-            _card(*photos[row], caption, ciders[row])
+            _card(*photos[row], caption, ciders[row], _boxes(builder, caption, photos[row][1]))
             for caption, row in zip(found, rows, strict=True)
         ]
         return f'<h2>{title}</h2>\n<div class="cards">\n{"".join(cards)}</div>\n'
@@ -79,7 +92,8 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
         fluency="".join(_fluency(name, scores["fluency"]) for name in _FLUENCY),
         curves=_curves(run),
-        sections=section(f"{len(drawn)} photos drawn by lot", drawn)
+        sections=_grounding(scores.get("grounding", {}))
+        + section(f"{len(drawn)} photos drawn by lot", drawn)
         + section("The best by CIDEr", best)
         + section("The worst by CIDEr", worst),
         settings="".join(
@@ -114,13 +128,41 @@ def _fluency(name, fluency):
     return f"<tr><th>{_FLUENCY[name]}</th>{''.join(f'<td>{each}</td>' for each in cells)}</tr>\n"
 
 
-def _card(image, record, caption, cider):
+def _grounding(parts):
+    """A table of each part of `evaluate`'s grounding, a row for each type of phrase."""
+    if not parts:
+        return ""
+    tables = []
+    for part, types in parts.items():
+        rows = [(_GROUNDED[part], *_GROUNDING)]
+        for type_, row in types.items():
+            means = (*row["pointing"].values(), *row["mass"].values(), row["correctness"])
+            rows.append((type_, row["phrases"], *(f"{each:.3f}" for each in means)))
+        cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
+        lines = "".join(f"<tr>{each}</tr>\n" for each in cells)
+        tables.append(f'<table class="numbers">\n{lines}</table>\n')
+    return f'<h2>Grounding</h2>\n<p class="faint">{_WHAT}</p>\n{"".join(tables)}'
+
+
+def _boxes(builder, caption, record):
+    """The boxes of what words of a caption name, by the word's place."""
+    return {
+        place: phrase["boxes"]
+        for phrase in named_phrases(builder, caption.words, record)
+        for place in range(phrase["first"], phrase["end"])
+    }
+
+
+def _card(image, record, caption, cider, boxes):
     image = image.resize((_WIDTH, round(_WIDTH * image.height / image.width)))
     name = html.escape(record["filename"])
+    overlays = (
+        _jpeg(overlay(image, weights, caption.regions, boxes.get(place, ())))
+        for place, weights in enumerate(caption.attention)
+    )
     words = " ".join(
-        f'<button type="button" data-overlay="{_jpeg(overlay(image, weights, caption.regions))}">'
-        f"{html.escape(word)}</button>"
-        for word, weights in zip(caption.words, caption.attention, strict=False)
+        f'<button type="button" data-overlay="{lit}">{html.escape(word)}</button>'
+        for word, lit in zip(caption.words, overlays, strict=False)
     )
     references = "".join(f"<li>{html.escape(each)}</li>" for each in record["captions"])
     return (

@@ -5,7 +5,7 @@ import math
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from sat_edge.photo import open_photo
 from sat_keras.files import atomic_output
@@ -45,13 +45,14 @@ def attention_figure(photo, caption):
     return figure
 
 
-def overlay(image, weights, regions):
+def overlay(image, weights, regions, boxes=()):
     """A photo with the weights of one word over it: uint8 array `(height, width, 3)`.
 
     Args:
         image: `PIL.Image.Image`.
         weights: float array `(rows, columns)`.
         regions: float array `(L, 4)`, see `Caption`.
+        boxes: list of (ymin, xmin, ymax, xmax), 0..1, each outlined. Defaults to none.
     """
     if _overlap(regions):
         heat, part, method = _crop_heat(weights, regions), None, Image.Resampling.NEAREST
@@ -62,7 +63,19 @@ def overlay(image, weights, regions):
     heat = np.asarray(heat.resize(image.size, method, part)).clip(0, 1)[..., None]
     color = matplotlib.colormaps["inferno"](heat[..., 0])[..., :3] * 255  # (height, width, 3)
     lit = np.asarray(image) * (_DARKEST + (1 - _DARKEST) * heat)
-    return (0.65 * lit + 0.35 * color * heat + 0.35 * lit * (1 - heat)).astype("uint8")
+    lit = (0.65 * lit + 0.35 * color * heat + 0.35 * lit * (1 - heat)).astype("uint8")
+    return _outlined(lit, boxes)
+
+
+def _outlined(pixels, boxes):
+    """Pixels `(height, width, 3)` with the edges of boxes."""
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    for ymin, xmin, ymax, xmax in boxes:
+        left, right = (round(x * (image.width - 1)) for x in (xmin, xmax))
+        top, bottom = (round(y * (image.height - 1)) for y in (ymin, ymax))
+        draw.rectangle((left, top, right, bottom), outline="white")
+    return np.asarray(image)
 
 
 def _overlap(regions):

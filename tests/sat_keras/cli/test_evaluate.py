@@ -66,6 +66,40 @@ def test_the_search_that_was_used_is_written(trained, without_java, tmp_path, ca
         assert found["captions"] == [{"image_id": "5.jpg", "caption": expected.text}]
 
 
+def test_grounding_where_the_photos_have_boxes(trained, with_boxes, without_java, tmp_path, capsys):
+    """In the results file; and as two tables of a few lines, not a line for each number."""
+    out, grounding = tmp_path / "scores.json", []
+    for model in (trained["run"], trained["tflite"]):
+        evaluated = ["evaluate", model, "flickr8k", "--split=train", f"--out={out}", *with_boxes]
+        capsys.readouterr()
+        assert cli.main(evaluated) == 0
+        printed = capsys.readouterr().out
+        grounding.append(json.loads(out.read_text())["scores"]["grounding"])
+    run, file = grounding
+    assert list(run["references"]) == ["all", "other"] and set(run) == {"references", "own"}
+    assert run["references"]["all"]["phrases"] == 4 * 2
+    assert run["references"]["all"] == run["references"]["other"]
+    for name in ("pointing", "mass"):
+        both = (each["references"]["all"][name] for each in (run, file))
+        assert next(both) == pytest.approx(next(both), abs=1e-3)
+    title, parts, *rows = printed[printed.index("grounding: references") :].splitlines()[:4]
+    assert title.split()[2:] == ["phrases", "pointing", "mass", "correctness"]
+    maps = ["attention", "uniform", "middle", "best_fixed"]
+    assert parts.split() == maps * 2
+    row = file["references"]["all"]
+    numbers = (*row["pointing"].values(), *row["mass"].values(), row["correctness"])
+    assert rows[0].split() == ["all", "8", *(f"{each:.4f}" for each in numbers)]
+    assert rows[1].split() == ["other", *rows[0].split()[1:]]
+    assert sum("grounding" in line for line in printed.splitlines()) == 2
+
+
+def test_without_boxes_the_results_name_no_grounding(trained, without_java, tmp_path):
+    out = tmp_path / "scores.json"
+    evaluated = ["evaluate", trained["run"], "flickr8k", f"--out={out}", *trained["places"]]
+    assert cli.main(evaluated) == 0
+    assert "grounding" not in out.read_text()
+
+
 def test_a_preset_takes_a_runs_place(trained, without_java, tmp_path):
     load_run(trained["run"]).save_to_preset(tmp_path / "mine")
     out = tmp_path / "scores.json"

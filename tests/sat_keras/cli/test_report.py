@@ -44,6 +44,31 @@ def test_report(trained, tmp_path, capsys):
     assert text.count("<li>A red square on grey .</li>") == 3 * 2
 
 
+def test_grounding_is_on_the_page(trained, with_boxes, without_java, tmp_path, capsys):
+    page, plain = tmp_path / "report.html", tmp_path / "plain.html"
+    arguments = ["report", trained["run"], "--split=train", "--json"]
+    assert cli.main([*arguments, f"--out={plain}", *trained["places"]]) == 0
+    capsys.readouterr()
+    assert cli.main([*arguments, f"--out={page}", *with_boxes]) == 0
+    scores = json.loads(capsys.readouterr().out)["grounding"]
+    text, without = page.read_text(), plain.read_text()
+    assert "Grounding" not in without
+    tables = re.findall(r'<table class="numbers">(.*?)</table>', text, re.DOTALL)
+    assert len(tables) == 2
+    for table, part in zip(tables, ("references", "own"), strict=True):
+        rows = [re.findall("<td>(.*?)</td>", row) for row in table.splitlines() if row]
+        assert rows[0][1:3] == ["phrases", "pointing"]
+        assert [row[0] for row in rows[1:]] == list(scores[part])
+        for (_, phrases, *means), row in zip(rows[1:], scores[part].values(), strict=True):
+            numbers = (*row["pointing"].values(), *row["mass"].values(), row["correctness"])
+            assert means == [f"{each:.3f}" for each in numbers] and int(phrases) == row["phrases"]
+    # The pictures of a word are the same but for those of words that name something.
+    buttons = [re.findall(r'overlay="([^"]*)">(.*?)</button>', each) for each in (text, without)]
+    for (lit, word), (other, same) in zip(*buttons, strict=True):
+        assert word == same and (lit != other) == (word == "square")
+    assert "square" in {word for _, word in buttons[0]}
+
+
 def test_the_settings_and_the_search_that_was_used_are_on_the_page(trained, without_java, tmp_path):
     page = tmp_path / "report.html"
     arguments = ["report", trained["run"], f"--out={page}", "--beam-width=2", *trained["places"]]
