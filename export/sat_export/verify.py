@@ -17,8 +17,8 @@ from sat_edge.photo import to_pixels
 from sat_edge.settings import Settings
 from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY
 from sat_export.flatbuffer import operators, parse, type_of
-from sat_keras.evaluation import photo_batches
-from sat_keras.metrics import caption_scores
+from sat_keras.evaluation import ground_references, photo_batches
+from sat_keras.metrics import Grounding, caption_scores
 
 # A float32 artefact is the same arithmetic in another order.
 SAME = 0.99  # share of captions that are the same
@@ -39,7 +39,8 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         Dict: `passed` and, where it is false, `why`; `same`, the share of equal captions; of words
         `edit_distance`, mean over captions; `BLEU-4`, `METEOR` (with Java), `CIDEr` of the artefact
         and how far they are from the source's; `log_prob_difference`, `attention_difference`, the
-        largest of captions that are equal; and of a file, `contents`.
+        largest of captions that are equal; and of a file, `contents` and, where the data set has
+        boxes, `grounding` of `file` and `Keras` on the references, see `metrics.Grounding`.
     Raises:
         InputError: if the artefact cannot be read, or has another vocabulary.
     """
@@ -50,10 +51,14 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
     # A caption is the best of its search, whatever `n_best` is.
     search = {k: v for k, v in artefact.settings.search.as_dict().items() if k != "n_best"}
     found, wanted, references = [], [], []
+    attends = {"file": artefact.attend, "Keras": captioner.attend} if artefact.attend else {}
+    groundings = {name: Grounding() for name in attends}
     for photos, records in photo_batches(builder, split, limit):
         wanted += captioner.caption(photos, **search)
         found += artefact.caption(photos)
         references += [record["captions"] for record in records]
+        for name, attend in attends.items():
+            ground_references(groundings[name], attend, wanted[0].regions, photos, records)
 
     pairs = list(zip(found, wanted, strict=True))
     equal = [(a, b) for a, b in pairs if a.words == b.words]
@@ -71,6 +76,9 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
     }
     for name in (each for each in ("BLEU-4", "METEOR", "CIDEr") if each in scores):
         result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
+    grounding = {name: each.scores()["all"] for name, each in groundings.items()}
+    if any(each["phrases"] for each in grounding.values()):
+        result["grounding"] = grounding
     why = _shortcomings(result, artefact.is_exact, source["CIDEr"], most_lost)
     if path.is_file():
         result["contents"] = contents(path, captioner.encoder.name)
@@ -91,11 +99,13 @@ def _shortcomings(result, exact, cider, most_lost):
 
 @dataclass(frozen=True)
 class _Artefact:
-    """An exported captioner: its words, its settings, and images to `Caption`s."""
+    """An exported captioner: its words, its settings, and images to `Caption`s; of a file also
+    images and captions to attention, as `Captioner.attend`."""
 
     vocabulary: list[str]
     settings: Settings
     caption: Callable
+    attend: Callable | None = None
 
     @property
     def is_exact(self):
@@ -107,7 +117,10 @@ class _Artefact:
 def _load_file(path):
     edge = EdgeCaptioner(path)
     return _Artefact(
-        edge.vocabulary, edge.settings, lambda images: [edge.caption(each) for each in images]
+        edge.vocabulary,
+        edge.settings,
+        lambda images: [edge.caption(each) for each in images],
+        lambda images, captions: list(map(edge.attend, images, captions)),
     )
 
 
