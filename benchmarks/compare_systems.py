@@ -135,7 +135,7 @@ def training_step(run, builder, cache_dir):
 
 
 def markdown(rows):
-    grounded = "grounding_pointing" in next(iter(rows.values()))
+    grounded = "grounding" in next(iter(rows.values()))
     head = ["system", *COLUMNS, "CIDEr", "CIDEr, validation"]
     head += ["pointing (uniform)", "mass (uniform)", "entropy"] if grounded else []
     head += ["decoder parameters", "s / step", "same from .tflite"]
@@ -145,8 +145,8 @@ def markdown(rows):
         cells += [f"{row[each]:.3f}" for each in ("CIDEr", "validation_CIDEr")]
         if grounded:
             for score in ("pointing", "mass"):
-                uniform = row[f"grounding_uniform_{score}"]
-                cells.append(f"{row[f'grounding_{score}']:.3f} ({uniform:.3f})")
+                by = row["grounding"]["own"]["all"][score]
+                cells.append(f"{by['attention']:.3f} ({by['uniform']:.3f})")
             cells.append(f"{row['attention_entropy']:.2f}")
         millions = f"{row['decoder_parameters'] / 1e6:.2f} M"
         cells += [millions, f"{row['seconds_a_step']:.3f}", row["same_from_the_file"]]

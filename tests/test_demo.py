@@ -57,9 +57,10 @@ def test_scores_on_the_test_split(demo):
     _, result, _ = demo
     assert result["photos"] == 500
     assert result["BLEU-4"] >= 0.80
-    assert result["grounding_pointing"] >= 0.80
-    assert result["grounding_uniform_pointing"] <= 0.15
-    assert result["grounding_mass"] >= 5 * result["grounding_uniform_mass"]
+    pointing, mass = (result["grounding"]["own"]["all"][name] for name in ("pointing", "mass"))
+    assert pointing["attention"] >= 0.80
+    assert pointing["uniform"] <= 0.15
+    assert mass["attention"] >= 5 * mass["uniform"]
 
 
 def test_memory(demo):
