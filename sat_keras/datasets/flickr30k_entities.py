@@ -7,7 +7,6 @@ Reference:
 """
 
 import difflib
-import logging
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -19,8 +18,6 @@ FOLDER = "Flickr30kEntities"  # where it lies among a data set's own files
 _PARTS = ("Sentences", "Annotations")
 _ALIKE = 0.6  # the least share of words that a sentence and its caption have in common
 _PHRASE = re.compile(r"\[/EN#(\d+)((?:/[a-z]+)+) ([^\]]+)\]")  # [/EN#18/people A child]
-
-_logger = logging.getLogger(__name__)
 
 
 def check_folder(directory):
@@ -38,7 +35,8 @@ def read_phrases(directory, name, captions):
     The captions of Flickr30k Entities have the words of Flickr8k's and Flickr30k's but for
     corrections, in another order. A caption is compared with the sentence that is most like it,
     word by word. A phrase is kept if each of its words has its place in the caption: there it
-    stands itself, or another word in its stead.
+    stands itself, or another word in its stead ("gray", "grey"), or the phrase's words stand for
+    others of another number ("long-haired", "long haired").
 
     Args:
         directory: path of the folder, with `Sentences/` and `Annotations/` in it.
@@ -54,16 +52,16 @@ def read_phrases(directory, name, captions):
     boxes = _read_boxes(Path(directory) / "Annotations" / f"{key}.xml")
     sentences = _read_sentences(Path(directory) / "Sentences" / f"{key}.txt")
     phrases, lost = [[] for _ in captions], 0
-    for marked, caption, place in _pairs(sentences, [tokenize(each) for each in captions]):
+    for marked, caption, places in _pairs(sentences, [tokenize(each) for each in captions]):
         for first, end, chain, type_ in marked:
             if chain not in boxes:
                 continue
-            places = [place.get(i) for i in range(first, end)]
-            if None in places:
+            place = _place(first, end, places)
+            if place is None:
                 lost += 1
                 continue
             phrases[caption].append(
-                {"first": places[0], "end": places[-1] + 1, "type": type_, "boxes": boxes[chain]}
+                {"first": place[0], "end": place[1], "type": type_, "boxes": boxes[chain]}
             )
     return phrases, lost
 
@@ -71,7 +69,7 @@ def read_phrases(directory, name, captions):
 def _read_sentences(path):
     """Of each sentence its words, and its phrases as (first, end, chain, type)."""
     found = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         words, phrases, behind = [], [], 0
         for match in _PHRASE.finditer(line):
             words += tokenize(line[behind : match.start()])
@@ -80,34 +78,45 @@ def _read_sentences(path):
             if len(words) > first:
                 phrases.append((first, len(words), match[1], match[2].split("/")[1]))
             behind = match.end()
-        rest = line[behind:]
-        if "[/EN#" in rest:
+        if line.count("[/EN#") != len(_PHRASE.findall(line)):
             raise InputError(f"{path}, line {number}: a phrase is not of the form [/EN#1/type ...]")
-        found.append((words + tokenize(rest), phrases))
+        found.append((words + tokenize(line[behind:]), phrases))
     return found
 
 
 def _read_boxes(path):
     """Dict, a chain's number to its boxes, (ymin, xmin, ymax, xmax), 0..1."""
-    boxes = {}
+    boxes, place = {}, path
     try:
         photo = ET.fromstring(_text(path))
-        height, width = (int(photo.find(f"size/{side}").text) for side in ("height", "width"))
-        for each in photo.iter("object"):
+        height, width = _pixels(photo, "size/height"), _pixels(photo, "size/width")
+        for number, each in enumerate(photo.iter("object"), start=1):
+            place = f"{path}, object {number}"
             corners = each.find("bndbox")
             if corners is None:  # a scene, or something that cannot be boxed
                 continue
-            names = ("ymin", "xmin", "ymax", "xmax")
-            ymin, xmin, ymax, xmax = (int(corners.find(name).text) for name in names)
+            ymin, xmin, ymax, xmax = (
+                _pixels(corners, side) for side in ("ymin", "xmin", "ymax", "xmax")
+            )
+            if not (1 <= ymin <= ymax <= height and 1 <= xmin <= xmax <= width):
+                raise ValueError(f"its box is no box inside {width} x {height} pixels")
             # Pixels are counted from 1, and the last one is inside.
             box = ((ymin - 1) / height, (xmin - 1) / width, ymax / height, xmax / width)
-            if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-                raise ValueError(f"a box is outside the photo: {ymin, xmin, ymax, xmax}")
-            for chain in each.iter("name"):
-                boxes.setdefault(chain.text, []).append(box)
-    except (ET.ParseError, AttributeError, ValueError, TypeError, ZeroDivisionError) as error:
-        raise InputError(f"{path}: not an annotation of Flickr30k Entities ({error})") from error
+            chains = [(name.text or "").strip() for name in each.iter("name")]
+            if not all(chains or [""]):
+                raise ValueError("it has no name, the number of its chain")
+            for chain in chains:
+                boxes.setdefault(chain, []).append(box)
+    except (ET.ParseError, ValueError) as error:
+        raise InputError(f"{place}: not an annotation of Flickr30k Entities: {error}") from error
     return boxes
+
+
+def _pixels(element, path):
+    text = element.findtext(path, "")
+    if not text.strip().isdecimal():
+        raise ValueError(f"{path} is {text!r}, no number of pixels")
+    return int(text)
 
 
 def _pairs(sentences, captions):
@@ -115,8 +124,7 @@ def _pairs(sentences, captions):
 
     Yields:
         `(phrases, caption, places)`: the phrases of the sentence; the number of the caption, `None`
-        where no caption is like it; and a dict, the place of a word in the sentence to its place in
-        the caption.
+        where no caption is like it; and for words of the sentence their places, see `_place`.
     """
     matchers = {
         (i, j): difflib.SequenceMatcher(None, words, caption, autojunk=False)
@@ -131,16 +139,31 @@ def _pairs(sentences, captions):
             continue
         taken_sentences.add(i)
         taken_captions.add(j)
-        places = {
-            first + n: other + n
-            for _, first, end, other, other_end in matchers[i, j].get_opcodes()
-            if end - first == other_end - other  # equal, or replaced one by one
-            for n in range(end - first)
-        }
-        yield sentences[i][1], j, places
+        yield sentences[i][1], j, _places(matchers[i, j])
     for i, (_, phrases) in enumerate(sentences):
         if i not in taken_sentences:
             yield phrases, None, {}
+
+
+def _places(matcher):
+    """Dict, a word of the sentence to the stretch of words that it is in, `(first, end)`, and the
+    stretch of the caption that stands there."""
+    places = {}
+    for _, first, end, other, other_end in matcher.get_opcodes():
+        if end - first == other_end - other:  # equal, or replaced one by one
+            for i in range(end - first):
+                places[first + i] = (first + i, first + i + 1), (other + i, other + i + 1)
+        elif other < other_end:
+            places |= dict.fromkeys(range(first, end), ((first, end), (other, other_end)))
+    return places
+
+
+def _place(first, end, places):
+    """Where words `first` to `end - 1` of the sentence stand in the caption; or `None`."""
+    found = [places.get(i) for i in range(first, end)]
+    if None in found or found[0][0][0] < first or found[-1][0][1] > end:
+        return None
+    return found[0][1][0], found[-1][1][1]
 
 
 def _text(path):

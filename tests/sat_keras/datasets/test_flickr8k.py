@@ -19,10 +19,10 @@ def test_official_layout(flickr8k):
         "validation": 1,
         "test": 1,
     }
-    name, path, captions = splits["train"][1]
-    assert name == path.name == "1.jpg"
-    assert captions[0] == "A green square on grey ."
-    assert len(captions) == 5
+    photo = splits["train"][1]
+    assert photo.name == photo.path.name == "1.jpg"
+    assert photo.captions[0] == "A green square on grey ."
+    assert len(photo.captions) == 5
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_the_real_files(shared, caplog):
         splits = read_splits(shared / "data" / "flickr8k")
     sizes = {name: len(photos) for name, photos in splits.items()}
     assert sizes == {"train": 6000, "validation": 1000, "test": 1000}
-    assert all(len(captions) == 5 for photos in splits.values() for _, _, captions in photos)
+    assert all(len(each.captions) == 5 for photos in splits.values() for each in photos)
     assert len(caplog.records) == 1  # the known photo that does not exist
