@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,6 +21,17 @@ PHRASES = tfds.features.Sequence(
 )
 
 
+@dataclasses.dataclass
+class BoxesConfig(tfds.core.BuilderConfig):
+    """Records with boxes, which other files than those of the captions hold.
+
+    Attributes:
+        directory: path of the folder of these files; `None` opens records that are there.
+    """
+
+    directory: Path | None = None
+
+
 class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A data set of photo files and their captions, read from a folder of the user's.
 
@@ -26,6 +39,7 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     implements `read_splits`.
     """
 
+    BOXES: str | None = None  # the name of its `BoxesConfig`, if it has one
     HOMEPAGE = None
     CITATION = None
 
@@ -46,14 +60,14 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return splits
 
     @classmethod
-    def config_for(cls, directory, entities):
-        """The TFDS config of records made from these files.
+    def find_boxes(cls, directory, entities):
+        """The folder of the files that know boxes.
 
         Args:
             directory: path of the user's `--data-dir`, or `None`.
             entities: path of the user's `--entities`, or `None`.
         Returns:
-            A config; or `None`, for records that are called by the data set's name alone.
+            Its path; or `None`, for records without boxes.
         Raises:
             InputError: if the files cannot be of this data set.
         """
@@ -62,9 +76,19 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return
 
     @classmethod
+    def config_for(cls, directory, entities):
+        """The TFDS config of records made from these files, see `find_boxes`; or `None`, for
+        records that are called by the data set's name alone."""
+        boxes = cls.find_boxes(directory, entities)
+        return boxes and BoxesConfig(name=cls.BOXES, version=cls.VERSION, directory=boxes)
+
+    @classmethod
     def config_of_records(cls, records_dir):
-        """The config of the records to open where no files are named. Defaults to `None`."""
-        return
+        """The config of the records to open where no files are named: those with boxes, where there
+        are some."""
+        if cls.BOXES and (Path(records_dir) / cls.name / cls.BOXES / str(cls.VERSION)).exists():
+            return BoxesConfig(name=cls.BOXES, version=cls.VERSION)
+        return None
 
     @classmethod
     def needs_files(cls):
@@ -89,17 +113,29 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             if word in boxes
         ]
 
+    def features(self):
+        """Dict of the features of its records."""
+        return {
+            "image": tfds.features.Image(),
+            "image/filename": tfds.features.Text(),
+            "captions": tfds.features.Sequence({"text": tfds.features.Text(), "phrases": PHRASES}),
+        }
+
+    def example(self, photo):
+        """The record of a `checks.Photo`, as TFDS writes it."""
+        phrases = photo.phrases or [[] for _ in photo.captions]
+        return {
+            "image": photo.path,
+            "image/filename": photo.name,
+            "captions": [
+                {"text": caption, "phrases": list(map(as_feature, each))}
+                for caption, each in zip(photo.captions, phrases, strict=True)
+            ],
+        }
+
     def _info(self):
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(),
-                    "image/filename": tfds.features.Text(),
-                    "captions": tfds.features.Sequence(
-                        {"text": tfds.features.Text(), "phrases": PHRASES}
-                    ),
-                }
-            ),
+            features=tfds.features.FeaturesDict(self.features()),
             homepage=self.HOMEPAGE,
             citation=self.CITATION,
             disable_shuffling=True,
@@ -122,18 +158,7 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, photos):
         for i, photo in enumerate(photos):
-            phrases = photo.phrases or [[] for _ in photo.captions]
-            yield (
-                i,
-                {
-                    "image": photo.path,
-                    "image/filename": photo.name,
-                    "captions": [
-                        {"text": caption, "phrases": list(map(as_feature, each))}
-                        for caption, each in zip(photo.captions, phrases, strict=True)
-                    ],
-                },
-            )
+            yield i, self.example(photo)
 
 
 def as_feature(phrase):
