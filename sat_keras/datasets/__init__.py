@@ -1,7 +1,8 @@
 """TFDS builders, one folder a data set, and their records on disk.
 
 Every builder yields the same features: `image`, `image/filename`, `captions` with a `text` and
-`phrases` each, and splits `train`, `validation`, `test`.
+`phrases` each, and splits `train`, `validation`, `test`. Some have `objects` too: what the photo
+shows, and where.
 
 A phrase is words of a caption that name something in the photo:
 `{"first", "end", "type", "boxes"}`. Words `first` to `end - 1` of the tokenised caption are its

@@ -15,12 +15,15 @@ class Photo(NamedTuple):
         path: path of its file.
         captions: list of str.
         phrases: for each caption its list of phrases, see `sat_keras.datasets`. Empty: none known.
+        objects: list of dicts with `name`, `type` and `bbox`, (ymin, xmin, ymax, xmax), 0..1: what
+            the photo shows. `None`: not known.
     """
 
     name: str
     path: Path
     captions: list
     phrases: list | tuple = ()
+    objects: list | None = None
 
 
 def has_words(caption):

@@ -1,11 +1,13 @@
 """Reads a user's own captions, in any of three layouts, and lists every problem in them.
 
 - `captions.csv`: a header `filename,caption` or `filename,caption,split`, a caption a row.
-- `captions.jsonl`: a photo a line, `{"filename": ..., "captions": [...], "split": ...}`.
+- `captions.jsonl`: a photo a line, `{"filename": ..., "captions": [...], "split": ...}`, and, if
+  you like, `"boxes": [{"name": "dog", "box": [ymin, xmin, ymax, xmax], "type": "animal"}]`.
 - `captions.json`: COCO's, `{"images": [{"id", "file_name", "split"}], "annotations":
   [{"image_id", "caption"}]}`.
 
 A `split` is `train`, `validation` or `test`. Where no photo has one, photos are drawn into splits.
+A box is shares of the photo, 0..1 from its top left corner; its `type` defaults to `object`.
 """
 
 import csv
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from sat_edge.errors import InputError
 from sat_keras.datasets.checks import SPLITS, Photo, has_words
+from sat_keras.tokenizer import tokenize
 
 _HELD_OUT = 0.1  # share of validation, and of test, where photos are drawn
 
@@ -43,7 +46,7 @@ def read_splits(directory):
     directory = Path(directory)
     path = find_captions(directory)
     try:
-        rows, problems = _READERS[path.name](path)
+        rows, problems, objects = _READERS[path.name](path)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8") from error
 
@@ -67,7 +70,7 @@ def read_splits(directory):
         split_of = _draw_splits(captions)
     splits = {
         split: [
-            Photo(name, directory / name, each)
+            Photo(name, directory / name, each, objects=objects.get(name, []))
             for name, each in captions.items()
             if split_of[name] == split
         ]
@@ -87,7 +90,8 @@ def _draw_splits(names):
     }
 
 
-# === Readers: each gives rows (place, file name, caption, split) and problems ===
+# === Readers: each gives rows (place, file name, caption, split); problems; and objects, a dict,
+# file name to list, see `Photo` ===
 
 
 def _read_csv(path):
@@ -106,11 +110,11 @@ def _read_csv(path):
                     rows.append((place, row["filename"], row["caption"], row.get("split", "")))
         except csv.Error as error:  # a quote that nothing closes takes all the rest
             problems.append(f"{place}: the row after it is no CSV ({error})")
-    return rows, problems
+    return rows, problems, {}
 
 
 def _read_jsonl(path):
-    rows, problems = [], []
+    rows, problems, objects = [], [], {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         place = f"{path}, line {number}"
         if not line.strip():
@@ -118,13 +122,47 @@ def _read_jsonl(path):
         try:
             photo = json.loads(line)
             name, captions, split = photo["filename"], photo["captions"], photo.get("split", "")
-            if not isinstance(captions, list) or not captions:
+            if not isinstance(name, str) or not isinstance(captions, list) or not captions:
                 raise TypeError
         except (ValueError, KeyError, TypeError, AttributeError):
             problems.append(f'{place}: not of the form {{"filename": "...", "captions": ["..."]}}')
         else:
             rows += [(place, name, caption, split) for caption in captions]
-    return rows, problems
+            found, wrong = _read_boxes(photo.get("boxes", []))
+            objects.setdefault(name, []).extend(found)
+            problems += [f"{place}: {each}" for each in wrong]
+    return rows, problems, objects
+
+
+def _read_boxes(boxes):
+    """The objects of `boxes`, and what is wrong with the others."""
+    if not isinstance(boxes, list):
+        return [], ['"boxes" is not of the form [{"name": "...", "box": [...]}]']
+    objects, problems = [], []
+    for i, each in enumerate(boxes):
+        each = each if isinstance(each, dict) else {}
+        name, type_ = each.get("name"), each.get("type", "object")
+        if not isinstance(name, str) or not tokenize(name):
+            problems.append(f"boxes[{i}] has no name")
+        elif not isinstance(type_, str) or not type_:
+            problems.append(f"boxes[{i}], {name}: its type {type_!r} is no text")
+        elif wrong := _wrong_box(each.get("box")):
+            problems.append(f"boxes[{i}], {name}: {wrong}")
+        else:
+            objects.append({"name": name, "type": type_, "bbox": tuple(map(float, each["box"]))})
+    return objects, problems
+
+
+def _wrong_box(box):
+    """What is wrong with a box, or `None`."""
+    if not isinstance(box, list) or [type(each) in (int, float) for each in box] != [True] * 4:
+        return "its box is not four numbers, [ymin, xmin, ymax, xmax]"
+    if not all(0 <= each <= 1 for each in box):
+        return f"its box {box} is not inside 0..1; give shares of the photo, not pixels"
+    for side, low, high in (("y", box[0], box[2]), ("x", box[1], box[3])):
+        if low >= high:
+            return f"{side}min {low} of its box is not below {side}max {high}"
+    return None
 
 
 def _read_coco(path):
@@ -146,7 +184,7 @@ def _read_coco(path):
             problems.append(f"{place}: there is no image with id {key}")
     without = names.keys() - {key for key, _ in annotations}
     problems += [f"{path}: {names[key][0]} has no caption" for key in sorted(without, key=str)]
-    return rows, problems
+    return rows, problems, {}
 
 
 _READERS = {"captions.csv": _read_csv, "captions.jsonl": _read_jsonl, "captions.json": _read_coco}

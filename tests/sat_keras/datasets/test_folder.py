@@ -7,7 +7,9 @@ from PIL import Image
 
 from sat_edge import InputError
 from sat_keras import cli, datasets
+from sat_keras.datasets.checks import Photo
 from sat_keras.datasets.folder.caption_files import _draw_splits, read_splits
+from sat_keras.tokenizer import tokenize
 
 NAMES = [f"{i}.jpg" for i in range(10)]
 
@@ -73,7 +75,7 @@ def test_the_three_layouts_say_the_same(photos):
     splits, problems = found[0]
     assert problems == []
     assert names(splits) == WANTED
-    assert splits["train"][1] == ("1.jpg", photos / "1.jpg", captions["1.jpg"])
+    assert splits["train"][1] == Photo("1.jpg", photos / "1.jpg", captions["1.jpg"], objects=[])
     assert found[1] == found[0] and found[2] == found[0]
 
 
@@ -259,3 +261,126 @@ def test_needs_a_folder(tmp_path):
     for name in ("folder", "coco", "flickr8k"):
         with pytest.raises(InputError, match="nowhere: no such folder"):
             datasets.build_records(name, tmp_path / "records", tmp_path / "nowhere")
+
+
+# === Boxes of captions.jsonl ===
+
+
+def write_jsonl(folder, boxes, captions=("A dog .",)):
+    """Every photo has the captions and these boxes."""
+    lines = [
+        json.dumps({"filename": name, "captions": captions, "split": split, "boxes": boxes})
+        for name, split in zip(NAMES, GIVEN, strict=True)
+    ]
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+
+
+def named(words, phrases):
+    return {
+        " ".join(words[each["first"] : each["end"]]): (each["type"], each["boxes"])
+        for each in phrases
+    }
+
+
+def test_boxes_that_captions_name(photos, tmp_path):
+    boxes = [
+        {"name": "dog", "box": [0.25, 0.5, 0.75, 1], "type": "animal"},
+        {"name": "Dog", "box": [0, 0, 1, 0.125]},
+        {"name": "dog house", "box": [0.5, 0, 1, 0.5]},
+        {"name": "baby bench", "box": [0, 0, 0.5, 0.5]},
+        {"name": "puppy", "box": [0.5, 0.5, 1, 1]},
+    ]
+    dog = [[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 1.0, 0.125]]
+    wanted = {
+        "A dog by a dog house .": {
+            "dog": ("animal", dog),
+            "dog house": ("object", [[0.5, 0.0, 1.0, 0.5]]),
+        },
+        "Dogs, a cat and a bench .": {"dogs": ("animal", dog)},
+        "Two baby benches !": {"baby benches": ("object", [[0.0, 0.0, 0.5, 0.5]])},
+        "The puppies .": {"puppies": ("object", [[0.5, 0.5, 1.0, 1.0]])},
+        "A doghouse for hotdogs .": {},
+    }
+    write_jsonl(photos, boxes, list(wanted))
+    builder = datasets.build_records("folder", tmp_path / "records", photos)
+    for _, _, record in datasets.read_photos(builder, "test"):
+        for (caption, phrases), each in zip(wanted.items(), record["phrases"], strict=True):
+            words = tokenize(caption)
+            assert named(words, each) == phrases
+            assert builder.named_phrases(words, record) == each
+        assert [each["name"] for each in record["objects"]] == [each["name"] for each in boxes]
+        words = "a house with dogs".split()
+        assert named(words, builder.named_phrases(words, record)) == {"dogs": ("animal", dog)}
+
+
+def test_names_are_those_of_their_photo(photos, tmp_path):
+    lines = [
+        {"filename": name, "captions": ["A dog and a cat ."], "split": split}
+        for name, split in zip(NAMES, GIVEN, strict=True)
+    ]
+    lines[0]["boxes"] = [{"name": "dog", "box": [0, 0, 0.5, 0.5]}]
+    lines[1]["boxes"] = [{"name": "cat", "box": [0, 0, 0.5, 0.5]}]
+    lines.append({**lines[0], "boxes": [{"name": "cat", "box": [0.5, 0.5, 1, 1]}]})
+    (photos / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    builder = datasets.build_records("folder", tmp_path / "records", photos)
+    found = [record["phrases"] for _, _, record in datasets.read_photos(builder, "train")]
+    heads = [[[phrase["first"] for phrase in each] for each in phrases] for phrases in found]
+    assert heads == [[[1, 4], [1, 4]], [[4]], [[]], [[]], [[]], [[]]]
+
+
+def test_new_boxes_are_new_records(photos, tmp_path):
+    first, second = [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]
+    for box in (first, second):
+        write_jsonl(photos, [{"name": "dog", "box": box}])
+        builder = datasets.build_records("folder", tmp_path / "records", photos)
+        _, _, record = next(datasets.read_photos(builder, "test"))
+        assert record["phrases"][0][0]["boxes"] == [box]
+
+
+def test_wrong_boxes_are_listed_with_their_lines(photos, tmp_path):
+    good = {"name": "dog", "box": [0, 0, 1, 1]}
+    faults = [  # what stands for the boxes of a photo, what is said
+        ({"dog": [0, 0, 1, 1]}, '"boxes" is not of the form [{"name": "...", "box": [...]}]'),
+        ([good, {"box": [0, 0, 1, 1]}], "boxes[1] has no name"),
+        ([{"name": " .", "box": [0, 0, 1, 1]}], "boxes[0] has no name"),
+        (["dog"], "boxes[0] has no name"),
+        ([{"name": "dog"}], "boxes[0], dog: its box is not four numbers, "),
+        ([{"name": "dog", "box": [0, 0, 1]}], "boxes[0], dog: its box is not four numbers, "),
+        ([{"name": "dog", "box": [0, 0, 1, True]}], "boxes[0], dog: its box is not four"),
+        ([{"name": "dog", "box": [0, 0, 1, "1"]}], "boxes[0], dog: its box is not four"),
+        ([{"name": "dog", "box": [10, 20, 30, 40]}], "boxes[0], dog: its box [10, 20, 30, 40] is"),
+        ([{"name": "dog", "box": [0, -0.1, 1, 1]}], "boxes[0], dog: its box [0, -0.1, 1, 1] is"),
+    ]
+    more = [
+        ([{"name": "dog", "box": [0, 0, 1, float("nan")]}], "boxes[0], dog: its box [0, 0, 1, n"),
+        ([{"name": "dog", "box": [0.5, 0, 0.5, 1]}], "boxes[0], dog: ymin 0.5 of its box is not "),
+        ([{"name": "dog", "box": [0, 0.5, 1, 0.4]}], "boxes[0], dog: xmin 0.5 of its box is not "),
+        ([{**good, "type": 3}], "boxes[0], dog: its type 3 is no text"),
+        ([{**good, "type": ""}], "boxes[0], dog: its type '' is no text"),
+    ]
+    for each in (faults, more):
+        lines = [
+            json.dumps({"filename": name, "captions": ["A dog ."], "boxes": boxes})
+            for name, (boxes, _) in zip(NAMES, each, strict=False)
+        ]
+        (photos / "captions.jsonl").write_text("\n".join(lines))
+        with pytest.raises(InputError) as error:
+            datasets.build_records("folder", tmp_path / "records", photos)
+        found = str(error.value).splitlines()
+        assert len(found) == len(each)
+        for number, (line, (_, says)) in enumerate(zip(found, each, strict=True), start=1):
+            assert line.startswith(f"{photos / 'captions.jsonl'}, line {number}: {says}")
+
+
+def test_other_layouts_have_no_boxes(photos, tmp_path):
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(NAMES)],
+        "annotations": [
+            {"image_id": i, "caption": "A dog .", "bbox": [0, 0, 9, 9], "category_id": 1}
+            for i in range(10)
+        ],
+    }
+    (photos / "captions.json").write_text(json.dumps(content))
+    builder = datasets.build_records("folder", tmp_path / "records", photos)
+    _, _, record = next(datasets.read_photos(builder, "train"))
+    assert record["phrases"] == [[]] and record["objects"] == []

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from sat_edge import InputError
+from sat_keras.datasets.checks import Photo
 from sat_keras.datasets.karpathy import read_karpathy_splits
 
 
@@ -23,7 +24,7 @@ def test_problems_are_listed(tmp_path):
         tmp_path, [image("0.jpg", "val"), image("none.jpg"), image("1.jpg", captions=["A", " "])]
     )
     splits, problems = read_karpathy_splits(path, tmp_path)
-    assert splits["validation"] == [("0.jpg", tmp_path / "0.jpg", ["A dog ."])]
+    assert splits["validation"] == [Photo("0.jpg", tmp_path / "0.jpg", ["A dog ."])]
     assert problems == [
         f"{path}, images[1]: {tmp_path / 'none.jpg'} is missing",
         f"{path}, images[2]: 1.jpg has an empty caption or none",

@@ -96,7 +96,7 @@ def test_a_record_is_plain_values(builder):
         assert record == {
             "filename": f"{i}.png",
             "captions": [f"Photo {i} .", "A café ."],
-            "phrases": [[], []],  # the builder knows none
+            "phrases": [[], []],
             "number": i,
             "share": 0.5,
             "shown": i == 1,
