@@ -54,6 +54,31 @@ def write_flickr8k(directory, photos=6, validation=1):
     return directory
 
 
+@pytest.fixture(scope="session")
+def make_entities():
+    """A function that writes the phrases of these photos, as Flickr30k Entities has them: in two
+    captions of each, the square."""
+
+    def write(directory, photos=6):
+        for part in ("Sentences", "Annotations"):
+            (directory / part).mkdir(parents=True)
+        corners = {"xmin": 17, "ymin": 13, "xmax": 48, "ymax": 36}
+        box = "".join(f"<{name}>{value}</{name}>" for name, value in corners.items())
+        for i in range(photos):
+            color = ("red", "green", "blue")[i % 3]
+            lines = (
+                f"[/EN#1/other A {color} square] on grey .\n[/EN#1/other The square] is {color} .\n"
+            )
+            (directory / "Sentences" / f"{i}.txt").write_text(lines)
+            (directory / "Annotations" / f"{i}.xml").write_text(
+                "<annotation><size><width>64</width><height>48</height></size><object>"
+                f"<name>1</name><bndbox>{box}</bndbox></object></annotation>"
+            )
+        return directory
+
+    return write
+
+
 @pytest.fixture
 def flickr8k(tmp_path):
     return write_flickr8k(tmp_path / "flickr8k")

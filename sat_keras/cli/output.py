@@ -60,11 +60,12 @@ def _cells(row):
 
 
 def _print_table(title, rows):
-    """Prints rows of `_cells`, under two lines of heads: names, and their parts."""
+    """Prints rows of `_cells` under their names and, where they have any, the parts of these."""
     columns = list(next(iter(rows.values())))
     before = [None, *(name for name, _ in columns)]
     names = ["" if name == last else name for (name, _), last in zip(columns, before, strict=False)]
-    lines = [[title, *names], ["", *(part for _, part in columns)]]
+    parts = [part for _, part in columns]
+    lines = [[title, *names], ["", *parts]] if any(parts) else [[title, *names]]
     for label, row in rows.items():
         lines.append(
             [label, *(f"{x:.4f}" if isinstance(x, float) else str(x) for x in row.values())]

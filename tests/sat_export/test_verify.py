@@ -13,6 +13,7 @@ from sat_export.flatbuffer import pack, parse
 from sat_export.saved_model import export_saved_model
 from sat_export.verify import contents, verify
 from sat_keras import datasets
+from sat_keras.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +35,29 @@ def copy_with(path, model, inside):
 def test_the_same_file(captioner, tflite_file, builder):
     result = verify(captioner, tflite_file, builder, "train")
     assert result["passed"] and result["why"] == ""
+    assert "grounding" not in result  # no boxes
     assert (result["same"], result["edit_distance"], result["photos"]) == (1.0, 0.0, 4)
     assert result["CIDEr_difference"] == result["BLEU-4_difference"] == 0
     assert result["attention_difference"] < 1e-3
     # A sum over a caption's words.
     assert result["log_prob_difference"] < 1e-3 * captioner.max_length
+
+
+def test_grounding_of_a_file_and_of_its_source(
+    captioner, tflite_file, make_flickr8k, make_entities, tmp_path
+):
+    """Where the photos have boxes; of the references, so that the words are the same."""
+    official = make_flickr8k(tmp_path / "flickr8k", photos=4)
+    entities = make_entities(tmp_path / "entities", photos=4)
+    builder = datasets.build_records("flickr8k", tmp_path / "records", official, entities)
+    found = verify(captioner, tflite_file, builder, "train")["grounding"]
+    assert list(found) == ["file", "Keras"]
+    scores, _ = evaluate(captioner.caption, builder, "train", attend=captioner.attend)
+    wanted = scores["grounding"]["references"]["all"]
+    assert found["Keras"] == wanted and wanted["phrases"] == 2 * 2
+    assert found["file"]["phrases"] == wanted["phrases"]
+    for name in ("pointing", "mass"):
+        assert found["file"][name] == pytest.approx(wanted[name], abs=1e-3)
 
 
 @pytest.mark.slow

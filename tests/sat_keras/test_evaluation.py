@@ -252,6 +252,22 @@ def test_grounding_by_hand(builders):
     assert references["mass"]["best_fixed"] == pytest.approx(2 / 3)
 
 
+def test_captions_that_name_nothing_are_not_attended_to(builders):
+    asked = []
+
+    def listen(photos, captions):
+        asked.extend(
+            (photo.getpixel((0, 0))[0] // 40, each)
+            for photo, each in zip(photos, captions, strict=True)
+        )
+        return attend(photos, captions)
+
+    evaluate(caption_all, builders[1], "test", attend=listen)
+    cat_on_mat = "a cat on a mat".split()
+    both = [(i, [cat_on_mat, ["cat", "number", str(i)]]) for i in range(3)]
+    assert asked == [*both, (4, [cat_on_mat])]  # photo 3 has no boxes, photo 4 no cat's
+
+
 def test_heads_behind_the_longest_caption_are_left_out(builders):
     def cut(photos, captions):
         return [[each[:3] for each in of_photo] for of_photo in attend(photos, captions)]

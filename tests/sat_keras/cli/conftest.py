@@ -39,30 +39,12 @@ def trained(tmp_path_factory, make_flickr8k, tiny):
 
 
 @pytest.fixture(scope="session")
-def with_boxes(trained, tmp_path_factory):
-    """Options that name the same photos with phrases: in two captions of each, the square."""
+def with_boxes(trained, make_entities, tmp_path_factory):
+    """Options that name the same photos with phrases and boxes, and a cache of their own."""
     _, data, *_ = trained["places"]
     folder = tmp_path_factory.mktemp("boxes")
-    for part in ("Sentences", "Annotations"):
-        (folder / "entities" / part).mkdir(parents=True)
-    sizes = {"width": 64, "height": 48}
-    corners = {"xmin": 17, "ymin": 13, "xmax": 48, "ymax": 36}
-    size, box = ("".join(f"<{k}>{v}</{k}>" for k, v in each.items()) for each in (sizes, corners))
-    for i, color in enumerate(["red", "green", "blue"] * 2):
-        lines = [
-            f"[/EN#1/other A {color} square] on grey .",
-            f"[/EN#1/other The square] is {color} .",
-        ]
-        (folder / "entities" / "Sentences" / f"{i}.txt").write_text("\n".join(lines) + "\n")
-        (folder / "entities" / "Annotations" / f"{i}.xml").write_text(
-            f"<annotation><size>{size}</size><object><name>1</name><bndbox>{box}</bndbox></object>"
-            "</annotation>"
-        )
-    return [
-        f"--data-dir={data}",
-        f"--entities={folder / 'entities'}",
-        f"--cache={folder / 'cache'}",
-    ]
+    entities = make_entities(folder / "entities")
+    return [f"--data-dir={data}", f"--entities={entities}", f"--cache={folder / 'cache'}"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from sat_edge import InputError
 from sat_keras import cli
 from sat_keras.cli import demo
-from sat_keras.cli.output import hushed
+from sat_keras.cli.output import hushed, print_result
 from sat_keras.runs.settings import RunSettings
 
 VERBS = "demo prepare train evaluate report caption export verify benchmark".split()
@@ -302,3 +302,30 @@ def test_missing_package_is_named_with_its_install_command(trained, photo):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == ("sat-keras: ai_edge_litert is missing: pip install 'sat-keras[edge]'\n")
+
+
+def test_dicts_alike_are_printed_as_a_table(capsys):
+    """And others a line for each value."""
+    by = {"mine": 0.5, "yours": 0.25}
+    result = {
+        "CIDEr": 0.5,
+        "of": {
+            "all": {"count": 12, "mass": by, "best": 1.0},
+            "dogs": {"count": 3, "mass": by, "best": 0.1},
+        },
+        "plain": {"all": {"a": 1, "long": 2.0}},
+        "bytes": {"x": 1, "y": {"z": 2}},
+        "none": {},
+    }
+    print_result(result)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{'CIDEr':44}0.5000",
+        "of    count    mass            best",
+        "               mine   yours",
+        "all      12  0.5000  0.2500  1.0000",
+        "dogs      3  0.5000  0.2500  0.1000",
+        "plain  a    long",
+        "all    1  2.0000",
+        f"{'bytes: x':44}1",
+        f"{'bytes: y: z':44}2",
+    ]
