@@ -78,7 +78,9 @@ def named_phrases(builder, words, record):
 
 
 def ground_references(grounding, attend, regions, photos, records):
-    """Measures attention on the phrases of the photos' own captions.
+    """Measures attention on those phrases of the references that have boxes.
+
+    What a reference names without one may well be in the photo, so it is left out.
 
     Args:
         grounding: `Grounding`, which grows.
@@ -86,9 +88,13 @@ def ground_references(grounding, attend, regions, photos, records):
         regions: float array `(L, 4)`, of the captioner, see `Caption`.
         photos, records: as `photo_batches` yields them.
     """
-    named = [  # of each photo the captions that name something
-        [pair for pair in zip(each["captions"], each["phrases"], strict=True) if pair[1]]
-        for each in records
+    named = [  # of each photo the captions that name something, with its phrases
+        [
+            (text, boxed)
+            for text, phrases in zip(record["captions"], record["phrases"], strict=True)
+            if (boxed := [each for each in phrases if each["boxes"]])
+        ]
+        for record in records
     ]
     rows = [row for row, each in enumerate(named) if each]
     if not rows:

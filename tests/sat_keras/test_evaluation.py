@@ -57,7 +57,7 @@ PLACES = [
     {"cat": [LEFT, RIGHT]},  # two cats
     {"cat": [LEFT], "mat": [LEFT]},
     {},  # nothing there has a box
-    {"mat": [RIGHT]},
+    {"cat": [], "mat": [RIGHT]},  # the references name a cat that nobody found
 ]
 TYPES = {"cat": "animals", "mat": "other"}
 
@@ -227,8 +227,8 @@ def test_grounding_on_the_words_of_references_and_on_its_own(builders, monkeypat
     scores, _ = evaluate(caption_all, builders[1], "test", attend=attend)
     found = scores["grounding"]
     assert list(found) == ["references", "own"]
-    cats = [([GIVEN["a"], GIVEN["cat"]], each["cat"]) for each in PLACES if "cat" in each]
-    cats += [([GIVEN["cat"]], each["cat"]) for each in PLACES if "cat" in each]  # "Cat number 0"
+    cats = [([GIVEN["a"], GIVEN["cat"]], each["cat"]) for each in PLACES if each.get("cat")]
+    cats += [([GIVEN["cat"]], each["cat"]) for each in PLACES if each.get("cat")]  # "Cat number 0"
     mats = [([GIVEN["a"], GIVEN["mat"]], each["mat"]) for each in PLACES if "mat" in each]
     assert list(found["references"]) == ["all", "animals", "other"]
     for type_, measured in (("all", cats + mats), ("animals", cats), ("other", mats)):
@@ -265,7 +265,7 @@ def test_captions_that_name_nothing_are_not_attended_to(builders):
     evaluate(caption_all, builders[1], "test", attend=listen)
     cat_on_mat = "a cat on a mat".split()
     both = [(i, [cat_on_mat, ["cat", "number", str(i)]]) for i in range(3)]
-    assert asked == [*both, (4, [cat_on_mat])]  # photo 3 has no boxes, photo 4 no cat's
+    assert asked == [*both, (4, [cat_on_mat])]  # photo 3 has no boxes, photo 4 none of a cat
 
 
 def test_heads_behind_the_longest_caption_are_left_out(builders):
