@@ -90,21 +90,26 @@ def test_the_eighty_categories():
         **{"person": 1, "vehicle": 8, "outdoor": 5, "animal": 10, "accessory": 5, "sports": 10},
         **{"kitchen": 7, "food": 10, "furniture": 6, "electronic": 6, "appliance": 5, "indoor": 7},
     }
-    for category in CATEGORIES:
-        if category != "orange":  # nearly always a colour
-            assert names(f"there is a {category} .") == [(category, category)]
+
+
+def test_every_word_surely_names_its_category():
+    for category, (_, others) in CATEGORIES.items():
+        for name in [category, *filter(None, others.split(", "))]:
+            if name != "orange":  # nearly always a colour
+                words = " ".join(tokenize(name))
+                assert names(f"there is {name} .") == [(words, category)]
 
 
 @pytest.mark.parametrize(
     "caption, named",
     [
-        ("A man, two women and their children", {"man", "women", "children"}),
+        ("A man, two women, men and their children", {"man", "women", "men", "children"}),
         ("Some ladies, a guy and kids watch the players", {"ladies", "guy", "kids", "players"}),
         ("A fireman's hat beside a teenager", {"fireman", "teenager"}),
     ],
 )
 def test_people(caption, named):
-    assert names(caption) == [(each, "person") for each in sorted(named, key=caption.lower().index)]
+    assert sorted(names(caption)) == [(each, "person") for each in sorted(named)]
 
 
 @pytest.mark.parametrize(

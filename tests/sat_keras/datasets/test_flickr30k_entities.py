@@ -124,6 +124,8 @@ def test_a_caption_unlike_any_sentence(tmp_path):
     assert [len(each) for each in found] == [3, 2, 0] and lost == 0
     found, lost = read(write(tmp_path), captions[1:])
     assert [len(each) for each in found] == [2, 0] and lost == 3
+    # A few words in common do not make a sentence of it.
+    assert read(write(tmp_path), ["A man sleeps on the grass ."]) == ([{}], 5)
 
 
 def test_captions_that_are_alike(tmp_path):
