@@ -44,14 +44,17 @@ def test_the_same_file(captioner, tflite_file, builder):
 
 
 def test_grounding_of_a_file_and_of_its_source(
-    captioner, tflite_file, make_flickr8k, make_entities, tmp_path
+    captioner, tflite_file, make_flickr8k, make_entities, tmp_path, monkeypatch
 ):
     """Where the photos have boxes; of the references, so that the words are the same."""
     official = make_flickr8k(tmp_path / "flickr8k", photos=4)
     entities = make_entities(tmp_path / "entities", photos=4)
     builder = datasets.build_records("flickr8k", tmp_path / "records", official, entities)
+    asked, attend = [], Captioner.attend
+    monkeypatch.setattr(Captioner, "attend", lambda *each: asked.append(each) or attend(*each))
     found = verify(captioner, tflite_file, builder, "train")["grounding"]
     assert list(found) == ["file", "Keras"]
+    assert [len(captions) for _, _, captions in asked] == [2, 2]
     scores, _ = evaluate(captioner.caption, builder, "train", attend=captioner.attend)
     wanted = scores["grounding"]["references"]["all"]
     assert found["Keras"] == wanted and wanted["phrases"] == 2 * 2
