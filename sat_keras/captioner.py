@@ -26,6 +26,7 @@ from sat_keras.layers import (
     repeat_rows,
 )
 from sat_keras.trainable import Trainable
+from sat_keras.trust import Trust, calibrate
 from sat_keras.vocabulary import Vocabulary
 
 ATTENTIONS = ("soft", "hard", "none")
@@ -76,6 +77,8 @@ class Captioner(Trainable):
         dropout: float. Share of units dropped in training. Defaults to `0.5`.
         max_length: int. Longest caption, `<end>` included, that it makes. Defaults to `20`.
         search: `Search`, how it captions unless told otherwise. Defaults to `None`: greedily.
+        trust: `trust.Trust`, which gives captions their confidence and familiarity; `calibrate`
+            finds one. Defaults to `None`: they are `None`.
         **kwargs: of `keras.Model`: `name`, `dtype`.
     Raises:
         InputError: for a value that cannot be.
@@ -101,6 +104,7 @@ class Captioner(Trainable):
         dropout=0.5,
         max_length=20,
         search=None,
+        trust=None,
         **kwargs,
     ):
         # The decoder casts annotations; pixels and noise keep their precision.
@@ -129,6 +133,9 @@ class Captioner(Trainable):
                 )
                 self.decoder = AttentionDecoder(len(vocabulary), cell, embedding_size, dropout)
             self.decoder.build(encoder.output_shape)
+        self.trust = trust
+        if trust is not None:
+            trust.build(encoder.output_shape)
         self.built = True
         self.supports_jit = False  # XLA would compile the step anew for every caption length
         self._make_caption_functions()
@@ -214,9 +221,13 @@ class Captioner(Trainable):
         """
         how = self.search.for_one(**search)
         if how.is_greedy:
-            found = (self._captions(*self._compiled_greedy(x)) for x in self._batches(photos))
+            found = (self._captions(x, *self._compiled_greedy(x)) for x in self._batches(photos))
             return [caption for captions in found for caption in captions]
         return [captions[0] for captions in self._search(photos, how)]
+
+    def calibrate(self, train, validation):
+        """As `trust.calibrate`: from here on captions have `confidence` and `familiarity`."""
+        calibrate(self, train, validation)
 
     def beam_search(self, photos, **search):
         """The n best captions of each photo, the best first: a list of lists of `Caption`.
@@ -230,8 +241,10 @@ class Captioner(Trainable):
         captions = []
         for x in self._batches(photos):
             found = self._compiled_beam(x, *search.as_dict().values())
-            best = (each[:, : search.n_best] for each in found)  # each (B, n, ...)
-            captions += [self._captions(*each) for each in zip(*best, strict=True)]
+            best = [each[:, : search.n_best] for each in found]  # each (B, n, ...)
+            flat = (tf.reshape(each, [-1, *each.shape[2:]]) for each in best)  # (B n, ...)
+            of_all, n = self._captions(x, *flat), search.n_best
+            captions += [of_all[i : i + n] for i in range(0, len(of_all), n)]
         return captions
 
     def sample(self, photos, temperature=1.0, top_k=0, top_p=1.0, locations="expected", seed=0):
@@ -259,7 +272,7 @@ class Captioner(Trainable):
             found = self._compiled_sample(
                 x, temperature, top_k, top_p, locations, tf.constant([seed, i])
             )
-            captions += self._captions(*found)
+            captions += self._captions(x, *found)
         return captions
 
     def attend(self, photos, captions):
@@ -379,14 +392,27 @@ class Captioner(Trainable):
             # Encoded here: functions that take both would be traced for tensors of unknown rank.
             yield self._compiled_encode(batch) if len(batch.shape) == 4 else batch
 
-    def _captions(self, tokens, attention, log_prob, score=None):
-        """`Caption` of each row."""
+    def _captions(self, annotations, tokens, attention, log_prob, score=None):
+        """`Caption` of each row, n rows of each photo one after the other."""
         score = log_prob if score is None else score
+        trusted = self._trust_of(annotations, tokens, log_prob)
         outputs = (np.asarray(each) for each in (tokens, attention, log_prob, score))
+        places = self.encoder.grid, self.encoder.regions
         return [
-            Caption.from_decoder(self.vocabulary, *each, self.encoder.grid, self.encoder.regions)
-            for each in zip(*outputs, strict=True)
+            Caption.from_decoder(self.vocabulary, *each, *places, *trust)
+            for *each, trust in zip(*outputs, trusted, strict=True)
         ]
+
+    def _trust_of(self, annotations, tokens, log_prob):
+        """Confidence and familiarity of each row, see `_captions`."""
+        if self.trust is None:
+            return [(None, None)] * len(tokens)
+        photos = len(annotations)
+        tokens = tf.reshape(tokens, [photos, -1, tokens.shape[-1]])  # (B, n, T)
+        log_prob = tf.reshape(log_prob, [photos, -1])  # (B, n)
+        confidence, familiarity = self.trust(annotations, tokens, log_prob)
+        familiarity = np.repeat(familiarity, tokens.shape[1])  # (B n,)
+        return list(zip(np.ravel(confidence), familiarity, strict=True))
 
     # === Config ===
 
@@ -399,6 +425,8 @@ class Captioner(Trainable):
             config["places"] = places
         if quantized := _quantized_layers(self):
             config["quantized"] = quantized
+        if self.trust is not None:
+            config["trust"] = {"rank": self.trust.rank, "words": self.trust.words}
         return {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "vocabulary": self.vocabulary.words,
@@ -427,6 +455,8 @@ class Captioner(Trainable):
             "vocabulary": Vocabulary(config["vocabulary"]),
             "search": Search(**config["search"]),
         }
+        if "trust" in config:
+            others["trust"] = Trust(**config["trust"])
         captioner = cls(**{**config, "encoder": encoder, "scorer": scorer, **others})
         layers = captioner._flatten_layers()
         for place, policy in quantized.items():

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.files import write_json
-from sat_keras.metrics import Grounding, caption_scores, fluency, sexes
+from sat_keras.metrics import Grounding, caption_scores, fluency, sexes, trust_scores
 from sat_keras.tokenizer import tokenize
 
 _BATCH = 32
@@ -23,6 +23,7 @@ _PACKAGES = (
     "pillow",
     "pycocoevalcap",
 )
+_TRUST = ("confidence", "familiarity")  # fields of a caption
 
 
 def evaluate(caption, builder, split, limit=None, attend=None):
@@ -43,16 +44,21 @@ def evaluate(caption, builder, split, limit=None, attend=None):
         `grounding`, a dict of `metrics.Grounding.scores`: `references` on the words of the
         references, `own` on those of the captions that were made. Fluency is that of all
         references of a photo, but their `distinct` is of the first of each photo: of as many
-        captions as are compared with them. `captions` is a list of `{"image_id", "caption"}`,
-        coco-caption's results format: COCO's number of the photo, with other data sets its file
-        name.
+        captions as are compared with them. Of a captioner that is calibrated, `trust` is
+        `metrics.trust_scores`. `captions` is a list of `{"image_id", "caption"}`, coco-caption's
+        results format: COCO's number of the photo, with other data sets its file name; and of a
+        captioner that is calibrated its `confidence` and `familiarity`.
     """
     captions, references, entropies, has_boxes = [], [], [], False
     grounding = {"references": Grounding(), "own": Grounding()}
     for photos, records in photo_batches(builder, split, limit):
         found = caption(photos)
         captions += [
-            {"image_id": _image_id(builder, record["filename"]), "caption": each.text}
+            {
+                "image_id": _image_id(builder, record["filename"]),
+                "caption": each.text,
+                **_trusted(each),
+            }
             for record, each in zip(records, found, strict=True)
         ]
         references += [record["captions"] for record in records]
@@ -65,7 +71,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
             ground_references(grounding["references"], attend, found[0].regions, photos, records)
     scores = caption_scores([each["caption"] for each in captions], references)
     scores["attention_entropy"] = float(np.concatenate(entropies).mean())
-    scores |= _wording(captions, references)
+    scores |= _wording(captions, references) | _trust(captions, references)
     if has_boxes:
         measured = grounding if attend else {"own": grounding["own"]}
         scores["grounding"] = {name: each.scores() for name, each in measured.items()}
@@ -168,3 +174,19 @@ def _wording(captions, references):
         "fluency": {"captions": fluency(captions), "references": of_people},
         "sexes": sexes(captions, references),
     }
+
+
+def _trust(captions, references):
+    """`metrics.trust_scores`, where captions have a confidence and photos several references."""
+    if not all("confidence" in each for each in captions):
+        return {}
+    if not any(len(each) > 1 for each in references):
+        return {}
+    confidence, familiarity = (np.array([each[name] for each in captions]) for name in _TRUST)
+    sentences = [each["caption"] for each in captions]
+    return {"trust": trust_scores(sentences, references, confidence, familiarity)}
+
+
+def _trusted(caption):
+    values = {name: getattr(caption, name) for name in _TRUST}
+    return {name: round(value, 4) for name, value in values.items() if value is not None}

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from sat_edge.caption import UNFAMILIAR
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.evaluation import evaluate, named_phrases
 from sat_keras.files import atomic_output
 from sat_keras.metrics import CiderD
+from sat_keras.metrics.trust_scores import person_cider, reliability
 from sat_keras.runs.folder import load_run, read_log
 from sat_keras.runs.phases import load_phases
 from sat_keras.runs.settings import RunSettings
@@ -92,6 +94,7 @@ def write_report(run, path, builder, split="test", seed=0, **search):
         scores="".join(_score(name, scores[name]) for name in _SHOWN if name in scores),
         fluency="".join(_fluency(name, scores["fluency"]) for name in _FLUENCY),
         curves=_curves(run),
+        trust=_trust(scores, captions, ciders, references),
         sections=_grounding(scores.get("grounding", {}))
         + section(f"{len(drawn)} photos drawn by lot", drawn)
         + section("The best by CIDEr", best)
@@ -168,10 +171,18 @@ def _card(image, record, caption, cider, boxes):
     return (
         f'<article class="card"><img alt="{name}" src="{_jpeg(np.asarray(image))}"><div>\n'
         f'<p class="caption">{words}</p>\n'
-        f'<p class="faint">CIDEr {cider:.2f}, log-probability {caption.log_prob:.1f}</p>\n'
+        f'<p class="faint">CIDEr {cider:.2f}, log-probability {caption.log_prob:.1f}'
+        f"{_trust_in_words(caption)}</p>\n"
         f'<details><summary class="faint">{name}</summary><ul>{references}</ul></details>\n'
         "</div></article>\n"
     )
+
+
+def _trust_in_words(caption):
+    if caption.confidence is None:
+        return ""
+    words = f", confidence {caption.confidence:.2f}, familiarity {caption.familiarity:.2f}"
+    return words + (": unlike the training photos" if caption.is_unfamiliar else "")
 
 
 def _jpeg(pixels):
@@ -204,6 +215,36 @@ def _curves(run):
         quality.legend(fontsize=8)
     for axis in (likelihood, quality):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _svg(figure)
+
+
+def _trust(scores, captions, ciders, references):
+    """The reliability diagram and how familiar the photos are; nothing where captions have no
+    confidence."""
+    if "trust" not in scores:
+        return ""
+    confidence, familiarity = (
+        np.array([each[name] for each in captions]) for name in ("confidence", "familiarity")
+    )
+    person = person_cider(CiderD(references), references)
+    rows = reliability(confidence, np.minimum(1, ciders / person))
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    diagram, photos = figure.subplots(1, 2)
+    diagram.plot([0, 1], [0, 1], "--", color="gray")
+    diagram.plot(*([each[name] for each in rows] for name in ("confidence", "share")), marker="o")
+    diagram.set(xlabel="confidence", ylabel="share of a person's CIDEr", xlim=(0, 1), ylim=(0, 1))
+    photos.hist(familiarity, np.linspace(0, 1, 21))
+    photos.set(xlabel="familiarity", ylabel="photos")
+    unfamiliar = int((familiarity < UNFAMILIAR).sum())
+    return (
+        f'<h2>Trust</h2>\n<p class="faint">Calibration error '
+        f"{scores['trust']['calibration_error']:.3f}, rank correlation of confidence with CIDEr "
+        f"{scores['trust']['rank_correlation']:.2f}; {unfamiliar} of {len(familiarity)} photos are "
+        f'unlike those of the training.</p>\n<div class="curves">{_svg(figure)}</div>\n'
+    )
+
+
+def _svg(figure):
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True)
     return file.getvalue()[file.getvalue().index("<svg") :]

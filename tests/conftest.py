@@ -194,6 +194,53 @@ def fit(training_batch):
 
 
 @pytest.fixture(scope="session")
+def make_cache():
+    """A function that makes what an annotation cache of photos is to a calibration: noise over a
+    colour, 32 x 64, with five captions each, of which some do not name the colour."""
+    from types import SimpleNamespace
+
+    def make(count=60, seed=0):
+        rng = np.random.default_rng(seed)
+        colors = rng.integers(0, 200, (count, 1, 1, 3))
+        pixels = (colors + rng.integers(0, 56, (count, 32, 64, 3))).astype("uint8")
+        names = np.array(["red", "green", "blue"])[colors[:, 0, 0].argmax(axis=1)]
+        records = []
+        for name, dull in zip(names, rng.random((count, len(CAPTIONS))) < 0.3, strict=True):
+            words = ["square" if each else name for each in dull]
+            said = [c.replace("red", w) for c, w in zip(CAPTIONS, words, strict=True)]
+            records.append({"captions": said})
+        return SimpleNamespace(records=records, read=lambda rows: pixels[list(rows)])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def calibrated(make_captioner, make_cache):
+    """A captioner as `captioner`, with a `Trust`, whose default search is a beam of 3. Its captions
+    score nothing, so that parts of the confidence are drawn."""
+    from sat_edge import Search
+
+    model = make_captioner(search=Search(beam_width=3, length_penalty=0.5))
+    model.calibrate(make_cache(seed=1), make_cache(seed=2))
+    trust, rng = model.trust, np.random.default_rng(5)
+    trust.probability_factor.assign(1.0)
+    trust.mean_words.assign(rng.uniform(0, 1, trust.words) * (np.arange(trust.words) > 3))
+    trust.to_outlook.assign(rng.normal(0, 0.02, trust.to_outlook.shape))
+    trust.score_knots.assign(np.linspace(-1, 3, 12))
+    trust.confidence_knots.assign(np.linspace(0.1, 0.9, 12) ** 1.5)
+    return model
+
+
+@pytest.fixture(scope="session")
+def calibrated_file(calibrated, tmp_path_factory):
+    from sat_export import export_tflite
+
+    path = tmp_path_factory.mktemp("calibrated") / "captioner.tflite"
+    export_tflite(calibrated, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def captioner(make_captioner):
     return make_captioner()
 

@@ -4,6 +4,10 @@ import numpy as np
 
 # Ids of the special words, the first four lines of every vocabulary.
 PAD, START, END, UNKNOWN = range(4)
+# A familiarity below this is worth a word to the user: fewer than 1 in 50 validation photos are so
+# unlike those of the training.
+UNFAMILIAR = 0.02
+UNFAMILIAR_IN_WORDS = "unlike the photos that it learnt from: the caption may mean nothing"
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Caption:
             sum 1 each.
         regions: float array `(rows * columns, 4)`: each location's part of the photo, (ymin, xmin,
             ymax, xmax), 0..1.
+        confidence: 0..1. What CIDEr the caption can be expected to have, as a share of a person's.
+            `None` where the captioner was never calibrated.
+        familiarity: 0..1. The share of validation photos that are less like those of the training.
+            `None` likewise.
     """
 
     text: str
@@ -29,9 +37,27 @@ class Caption:
     score: float
     attention: np.ndarray
     regions: np.ndarray
+    confidence: float | None = None
+    familiarity: float | None = None
+
+    @property
+    def is_unfamiliar(self):
+        """Whether the photo is so unlike the training photos that the caption means little."""
+        return self.familiarity is not None and self.familiarity < UNFAMILIAR
 
     @classmethod
-    def from_decoder(cls, vocabulary, tokens, attention, log_prob, score, grid, regions):
+    def from_decoder(
+        cls,
+        vocabulary,
+        tokens,
+        attention,
+        log_prob,
+        score,
+        grid,
+        regions,
+        confidence=None,
+        familiarity=None,
+    ):
         """From what a decoder puts out: padded `tokens` `(T,)` and `attention` `(T, L)`."""
         tokens, attention = np.asarray(tokens), np.asarray(attention)
         ended = np.flatnonzero(tokens == END)
@@ -48,4 +74,6 @@ class Caption:
             score=float(score),
             attention=attention[:length].reshape(length, *grid),  # (N, rows, columns)
             regions=np.asarray(regions),
+            confidence=None if confidence is None else float(confidence),
+            familiarity=None if familiarity is None else float(familiarity),
         )

@@ -46,6 +46,9 @@ class Captioner:
         state = self.settings.state
         self._check_outputs(path, "encode", (*state.returned, *state.kept))
         self._check_outputs(path, "step", ("logits", "attention", *state.returned))
+        self._is_calibrated = "confidence" in self._runtime.signatures
+        if self._is_calibrated:
+            self._check_outputs(path, "encode", ("familiarity", "outlook", "expected_words"))
         words = self._runtime.output_shape("step", "logits")[-1]
         if words != len(self.vocabulary):
             raise InputError(
@@ -81,7 +84,10 @@ class Captioner:
             return self._search(photo, how)[0]
         outputs = self._runtime.run("caption", image=self._image(photo))
         tokens, attention = outputs["tokens"][0], outputs["attention"][0]  # (T,), (T, L)
-        return self._caption(tokens, attention, outputs["log_prob"][0], outputs["log_prob"][0])
+        log_prob, trusted = outputs["log_prob"][0], ()
+        if self._is_calibrated:
+            trusted = outputs["confidence"][0], outputs["familiarity"][0]
+        return self._caption(tokens, attention, log_prob, log_prob, *trusted)
 
     def beam_search(self, photo, **search):
         """The n best captions of one photo, the best first: a list of `Caption`.
@@ -149,11 +155,15 @@ class Captioner:
 
     def first_state(self, photo):
         """The state that a search over `decode_step` begins with."""
-        outputs, state = self.encode(photo), self.settings.state
-        return {name: outputs[name] for name in (*state.returned, *state.kept)}
+        return self._state(self.encode(photo))
+
+    def _state(self, encoded):
+        state = self.settings.state
+        return {name: encoded[name] for name in (*state.returned, *state.kept)}
 
     def _search(self, photo, search):
-        state = self.first_state(photo)
+        encoded = self.encode(photo)
+        state = self._state(encoded)
         found = beam_search(self.decode_step, state, self.settings.max_length, search)
         return [
             self._caption(
@@ -161,13 +171,29 @@ class Captioner:
                 np.stack(beam.attention),
                 beam.log_prob,
                 beam.score(search.length_penalty),
+                *self._trust(beam, encoded),
             )
             for beam in found
         ]
 
-    def _caption(self, tokens, attention, log_prob, score):
+    def _trust(self, beam, encoded):
+        """Confidence in a caption and familiarity of its photo; see `docs/file-format.md`."""
+        if not self._is_calibrated:
+            return ()
+        expected = encoded["expected_words"][0]  # (W,)
+        said = [token for token in set(beam.tokens) if token < len(expected)]
+        inputs = {
+            "log_prob": beam.log_prob,
+            "length": len(beam.tokens),
+            "agreement": expected[said].sum(),
+        }
+        inputs = {name: np.array([value], "float32") for name, value in inputs.items()}
+        outputs = self._runtime.run("confidence", outlook=encoded["outlook"], **inputs)
+        return outputs["confidence"][0], encoded["familiarity"][0]
+
+    def _caption(self, tokens, attention, log_prob, score, *trust):
         return Caption.from_decoder(
-            self.vocabulary, tokens, attention, log_prob, score, self.grid, self.regions
+            self.vocabulary, tokens, attention, log_prob, score, self.grid, self.regions, *trust
         )
 
     def _image(self, photo):

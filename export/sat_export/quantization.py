@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
 from sat_export.flatbuffer import drop_unused, operators, origin, pack, parse
+from sat_export.signatures import TRUST
 
 # Weights of a kernel that int4 does little harm to: 7 of MobileNetV2's 52, 63 % of its weights.
 _LARGE = 2**16
@@ -21,7 +22,7 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
 
     Args:
         model: bytes of a `.tflite` with the signatures `encode` and `step`, and `caption` or not.
-        encoder, decoder: str, schemes.
+        encoder, decoder: str, schemes. Operators of `Trust` are neither's.
         encoder_name: str, the name of the encoder's layer: its operators have it in theirs.
         images: for the encoder's schemes `int8` and `int4`, iterable of uint8 arrays `(H, W, 3)`.
     Returns:
@@ -33,7 +34,9 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
     _look_embeddings_up(parsed)
     work = quantizer.Quantizer(pack(parsed))
     inside = rf"(^|.*[/;]){re.escape(encoder_name)}(_\d+)?/.*"
-    outside = rf"^(?!{inside})"
+    # What says how far a caption is to be trusted stays in float32: it is small, and its sums of
+    # squares are not.
+    outside = rf"^(?!{inside}|(^|.*[/;]){TRUST}/)"
     if images is not None:
         work.add_static_config(inside, _Op.ALL_SUPPORTED, 8, 8)
     for operator in _PRODUCTS:

@@ -4,9 +4,11 @@
     attention          images (B,) string             the same, tokens (B, T), attention (B, T, L)
     tensor             pixels (B, H, W, 3) float32    as attention
 
+A captioner that is calibrated adds confidence (B,) and familiarity (B,) to each.
+
 A photo is decoded, turned upright, stretched to (H, W) and normalised in the graph, and captions
 are searched for in it, as `captioner.json` says. A photo that cannot be read has an empty caption
-and `ok` false, and the others of its batch are captioned.
+and `ok` false, confidence and familiarity are 0, and the others of its batch are captioned.
 """
 
 import io
@@ -83,7 +85,10 @@ class ServingModule(tf.Module):
     def __init__(self, captioner, search):
         super().__init__()
         self._captioner = captioner
-        self._variables = [variable.value for variable in captioner.decoder.variables]
+        variables = captioner.decoder.variables
+        if captioner.trust is not None:
+            variables = variables + captioner.trust.variables
+        self._variables = [variable.value for variable in variables]
         self._search = search
 
     def signatures(self):
@@ -103,7 +108,8 @@ class ServingModule(tf.Module):
         @tf.function(input_signature=[encoded])
         def serving_default(images):
             outputs = attention(images)
-            return {name: outputs[name] for name in ("captions", "log_prob", "ok")}
+            large = ("tokens", "attention")
+            return {name: each for name, each in outputs.items() if name not in large}
 
         @tf.function(input_signature=[pixels])
         def tensor(pixels):
@@ -121,13 +127,21 @@ class ServingModule(tf.Module):
         tokens, alphas, log_prob, _ = self._captioner.beam(annotations, self._search)
         tokens, alphas, log_prob = tokens[:, 0], alphas[:, 0], log_prob[:, 0]  # the best
         tokens = tf.where(ok[:, None], tokens, PAD)  # (B, T)
-        return {
+        return self._trusted(annotations, tokens, log_prob, ok) | {
             "captions": self._sentences(tokens),
             "log_prob": tf.where(ok, log_prob, 0.0),
             "ok": ok,
             "tokens": tokens,
             "attention": tf.where(ok[:, None, None], alphas, 0.0),
         }
+
+    def _trusted(self, annotations, tokens, log_prob, ok):
+        trust = self._captioner.trust
+        if trust is None:
+            return {}
+        confidence, familiarity = trust(annotations, tokens[:, None], log_prob[:, None])
+        found = {"confidence": confidence[:, 0], "familiarity": familiarity}  # (B,)
+        return {name: tf.where(ok, each, 0.0) for name, each in found.items()}
 
     def _sentences(self, tokens):
         """Ids `(B, T)` to sentences `(B,)`, spelt as `sat_edge.Caption` does it."""

@@ -16,8 +16,8 @@ from sat_export.quantization_aware import train_encoder
 from sat_export.signatures import CaptionerModule
 from sat_keras.files import atomic_output
 
-# The signatures of a target's file. A GPU has no loops, and so no `caption`.
-TARGETS = {"cpu": ("caption", "encode", "step"), "gpu": ("encode", "step")}
+# The signatures that a target's file lacks: a GPU has no loops.
+TARGETS: dict[str, tuple[str, ...]] = {"cpu": (), "gpu": ("caption",)}
 # Of LiteRT's operators, those that its GPU runtimes lack or, of int4 weights, break at.
 _NOT_ON_GPU = {
     *("WHILE", "IF", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "ARG_MAX"),
@@ -94,13 +94,14 @@ def export_tflite(
         return temporary.stat().st_size
 
 
-def _convert(captioner, signatures):
+def _convert(captioner, left_out):
     """A float32 file's bytes."""
     module = CaptionerModule(captioner)
+    signatures = module.signatures()
     with tempfile.TemporaryDirectory() as saved_model:
-        tf.saved_model.save(module, saved_model, signatures=module.signatures())
+        tf.saved_model.save(module, saved_model, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            saved_model, signature_keys=list(signatures)
+            saved_model, signature_keys=[name for name in signatures if name not in left_out]
         )
         parsed = parse(converter.convert())
     separate_outputs(parsed)

@@ -17,6 +17,7 @@ from sat_edge.photo import to_pixels
 from sat_edge.settings import Settings
 from sat_export.captioner_files import CAPTIONER_JSON, VOCABULARY
 from sat_export.flatbuffer import operators, parse, type_of
+from sat_export.signatures import TRUST
 from sat_keras.evaluation import ground_references, photo_batches
 from sat_keras.metrics import Grounding, caption_scores
 
@@ -39,8 +40,9 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         Dict: `passed` and, where it is false, `why`; `same`, the share of equal captions; of words
         `edit_distance`, mean over captions; `BLEU-4`, `METEOR` (with Java), `CIDEr` of the artefact
         and how far they are from the source's; `log_prob_difference`, `attention_difference`, the
-        largest of captions that are equal; and of a file, `contents` and, where the data set has
-        boxes, `grounding` of `file` and `Keras` on the references, see `metrics.Grounding`.
+        largest of captions that are equal, and where both are calibrated, `confidence_difference`
+        and `familiarity_difference`; and of a file, `contents` and, where the data set has boxes,
+        `grounding` of `file` and `Keras` on the references, see `metrics.Grounding`.
     Raises:
         InputError: if the artefact cannot be read, or has another vocabulary.
     """
@@ -74,6 +76,11 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
             (float(np.abs(a.attention - b.attention).max()) for a, b in equal), default=None
         ),
     }
+    for name in ("confidence", "familiarity"):
+        ends = [(getattr(a, name), getattr(b, name)) for a, b in equal]
+        known = [(a, b) for a, b in ends if a is not None and b is not None]
+        if known:
+            result[f"{name}_difference"] = max(abs(a - b) for a, b in known)
     for name in (each for each in ("BLEU-4", "METEOR", "CIDEr") if each in scores):
         result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
     grounding = {name: each.scores()["all"] for name, each in groundings.items()}
@@ -139,9 +146,11 @@ def _load_saved_model(path):
         pixels = np.stack([to_pixels(each, settings.image_size) for each in images])
         outputs = served(pixels=tf.constant(pixels, tf.float32))
         columns = (outputs[name].numpy() for name in ("tokens", "attention", "log_prob"))
+        unknown = [None] * len(images)  # of a captioner that was never calibrated
+        trust = (outputs.get(name, unknown) for name in ("confidence", "familiarity"))
         return [
-            Caption.from_decoder(words, *row, row[2], settings.grid, settings.regions)
-            for row in zip(*columns, strict=True)
+            Caption.from_decoder(words, *row, row[2], settings.grid, settings.regions, *trusted)
+            for *row, trusted in zip(*columns, zip(*trust, strict=True), strict=True)
         ]
 
     return _Artefact(words, settings, caption)
@@ -153,7 +162,7 @@ def contents(path, encoder_name="encoder"):
     Returns:
         Dict: `operators`, their number by kind, over all signatures; `weights`, bytes by type;
         `components`, bytes of the encoder's weights, the embedding, the rest of the decoder's, what
-        is inside the zip, and all else (the graphs).
+        confidence and familiarity need, what is inside the zip, and all else (the graphs).
     """
     size = Path(path).stat().st_size
     model = parse(Path(path).read_bytes())
@@ -167,7 +176,8 @@ def contents(path, encoder_name="encoder"):
             counted.add(tensor.buffer)  # signatures share their weights
             weights[type_of(tensor)] += len(data)
             name = tensor.name.decode()
-            part = "encoder" if encoder_name in name else "decoder"
+            part = "trust" if f"{TRUST}/" in name else "decoder"
+            part = "encoder" if encoder_name in name else part
             components["embedding" if "/E_" in f"/{name}" else part] += len(data)
     with zipfile.ZipFile(path) as inside:
         components["vocabulary and settings"] = sum(each.file_size for each in inside.infolist())

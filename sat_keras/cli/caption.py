@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from sat_edge.caption import UNFAMILIAR_IN_WORDS
 from sat_edge.errors import InputError
 from sat_keras.cli.options import add_search, folder_path, named
-from sat_keras.cli.output import DONE, fail, hushed
+from sat_keras.cli.output import DONE, fail, hushed, say
 from sat_keras.files import check_distinct_names
 from sat_keras.runs.paths import check_model
 
@@ -46,6 +47,9 @@ def run(options):
             status = fail(error)  # the other photos still get their captions
             continue
         row = {"photo": photo, "caption": found.text, "log_prob": round(found.log_prob, 4)}
+        row |= _trust(found)
+        if found.is_unfamiliar:
+            say(f"{photo}: {UNFAMILIAR_IN_WORDS}")
         if options.attention:
             from sat_keras.visualize import save_attention
 
@@ -54,3 +58,9 @@ def run(options):
             row["attention"] = str(picture)
         rows.append(row)
     return {"captions": rows}, status
+
+
+def _trust(caption):
+    """Confidence and familiarity, if the captioner is calibrated."""
+    values = {"confidence": caption.confidence, "familiarity": caption.familiarity}
+    return {name: round(value, 4) for name, value in values.items() if value is not None}

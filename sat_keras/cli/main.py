@@ -8,11 +8,25 @@ from importlib.metadata import version
 
 from sat_edge.errors import InputError
 from sat_keras import missing_package
-from sat_keras.cli import benchmark, caption, demo, evaluate, export, prepare, report, train, verify
+from sat_keras.cli import (
+    benchmark,
+    calibrate,
+    caption,
+    demo,
+    evaluate,
+    export,
+    prepare,
+    report,
+    train,
+    verify,
+)
 from sat_keras.cli.output import fail, hushed, print_result
 from sat_keras.memory import keep_freed_memory
 
-_VERBS = (demo, prepare, train, evaluate, report, caption, export, verify, benchmark)
+_VERBS = (
+    *(demo, prepare, train, calibrate, evaluate, report),
+    *(caption, export, verify, benchmark),
+)
 
 
 def main(arguments=None):

@@ -5,10 +5,12 @@ import dataclasses
 import os
 from pathlib import Path
 
-from sat_keras.datasets import NAMES, SPLITS
+from sat_edge.errors import InputError
+from sat_keras.datasets import NAMES, SPLITS, check_data_dir
 from sat_keras.fields import kind
 from sat_keras.objectives import Objective
 from sat_keras.runs.settings import PARTS
+from sat_keras.runs.sources import trained_on
 
 
 def add_dataset(parser):
@@ -147,6 +149,18 @@ def count(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
+
+
+def check_own_dataset(options, source):
+    """Sets `options.dataset` to the data set that a run or a preset was trained on.
+
+    Raises:
+        InputError: if a preset does not name it, or `options.data_dir` holds nothing.
+    """
+    options.dataset = trained_on(source)
+    if options.dataset is None:
+        raise InputError(f"{source}: does not name its data set: save_to_preset(trained_on=...)")
+    check_data_dir(options.dataset, options.data_dir, options.entities)
 
 
 # === What they stand for ===

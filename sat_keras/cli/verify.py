@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from sat_edge.errors import InputError
-from sat_keras.cli.options import add_places, add_split, file_path, records
+from sat_keras.cli.options import add_places, add_split, check_own_dataset, file_path, records
 from sat_keras.cli.output import DONE, fail
-from sat_keras.datasets import check_data_dir
 from sat_keras.files import write_json
 from sat_keras.runs.paths import check_source
-from sat_keras.runs.sources import trained_on
 
 
 def add_options(parser):
@@ -30,12 +28,7 @@ def check(options):
     check_source(options.run)
     if not Path(options.artefact).exists():
         raise InputError(f"{options.artefact}: no such file or folder")
-    options.dataset = trained_on(options.run)
-    if options.dataset is None:
-        raise InputError(
-            f"{options.run}: does not name its data set: save_to_preset(trained_on=...)"
-        )
-    check_data_dir(options.dataset, options.data_dir, options.entities)
+    check_own_dataset(options, options.run)
 
 
 def run(options):

@@ -9,6 +9,7 @@ from sat_keras.metrics.grounding import Grounding
 from sat_keras.metrics.meteor import meteor
 from sat_keras.metrics.rouge import rouge_l
 from sat_keras.metrics.sexes import sexes
+from sat_keras.metrics.trust_scores import trust_scores
 
 __all__ = [
     "CaptionReward",
@@ -21,4 +22,5 @@ __all__ = [
     "meteor",
     "rouge_l",
     "sexes",
+    "trust_scores",
 ]

@@ -53,6 +53,17 @@ class CiderD:
             scores[i] = 10 * np.mean([_similarity(vector, reference) for reference in vectors])
         return scores
 
+    def among(self, captions):
+        """The score of each of a picture's captions, the others its references: float64 `(C,)`.
+
+        Args:
+            captions: list of C captions, 2 or more.
+        """
+        vectors = [self._vector(caption) for caption in captions]
+        similar = [[_similarity(one, other) for other in vectors] for one in vectors]  # (C, C)
+        similar = np.array(similar)
+        return 10 * (similar.sum(axis=1) - similar.diagonal()) / (len(captions) - 1)
+
     def unit_vector(self, caption):
         """tf-idf weights by n-gram, those of each n scaled so that two captions' product is their
         CIDEr / 10: their cosine, mean over n."""

@@ -5,6 +5,8 @@ vocabulary.txt
 weights.npz      the decoder's and, where asked for, the encoder's, in their order; kernels
                  in float16, biases and batch normalisation, which are small, in float32. Kernels
                  are rounded to 9 significant bits: zipped, the file is a tenth smaller
+trust.npz        of a captioner that is calibrated, the weights of its `Trust` by their names, in
+                 float32
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from sat_keras.files import atomic_output
 from sat_keras.vocabulary import Vocabulary
 
 _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocabulary.txt", "weights.npz"
+_TRUST = "trust.npz"
 NAMES = tuple(sorted(each.parent.name for each in Path(__file__).parent.glob(f"*/{_CONFIG}")))
 
 
@@ -32,7 +35,7 @@ def is_preset(name):
 def save(captioner, directory, with_encoder, trained_on):
     """See `Captioner.save_to_preset`."""
     directory = Path(directory)
-    others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS}
+    others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS, _TRUST}
     if others:
         raise InputError(f"{directory}: holds {others.pop()}; name a folder of its own")
     own = {"places": "an encoder of your own", "quantized": "quantized layers"}
@@ -56,6 +59,9 @@ def save(captioner, directory, with_encoder, trained_on):
         arrays = (_rounded(each) if each.ndim > 1 else each for each in weights)
         named = {f"{i:03d}": each for i, each in enumerate(arrays)}
         np.savez_compressed(temporary / _WEIGHTS, **named)
+        if captioner.trust is not None:
+            of_trust = {each.name: each.numpy() for each in captioner.trust.weights}
+            np.savez_compressed(temporary / _TRUST, **of_trust)
 
 
 def _rounded(kernel):
@@ -72,6 +78,7 @@ def trained_on(preset):
 def load(captioner_class, preset, encoder_weights):
     """See `Captioner.from_preset`."""
     from sat_keras.encoders import Encoder
+    from sat_keras.trust import Trust
 
     directory = _directory(preset)
     config = _read_config(directory)
@@ -83,11 +90,16 @@ def load(captioner_class, preset, encoder_weights):
         encoder = Encoder(**encoder, weights=encoder_weights if digest else None)
         vocabulary = Vocabulary.load(directory / _VOCABULARY)
         config["search"] = _read_search(directory, config)
+        if "trust" in config:
+            config["trust"] = Trust(**config["trust"])
         captioner = captioner_class(encoder, vocabulary, **config)
         count = len(captioner.decoder.get_weights())
         captioner.decoder.set_weights(weights[:count])
         if digest is None:
             encoder.set_weights(weights[count:])
+        if captioner.trust is not None:
+            with np.load(directory / _TRUST) as file:
+                captioner.trust.set_weights([file[each.name] for each in captioner.trust.weights])
     if digest and digest != encoder.digest():
         raise InputError(
             f"{directory}: was trained with other encoder weights than {encoder_weights}"

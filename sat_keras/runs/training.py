@@ -1,5 +1,6 @@
 """One training in a folder, and trainings in phases."""
 
+import sys
 from pathlib import Path
 
 import keras
@@ -9,15 +10,16 @@ from sat_keras import pipeline
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import Captioner
 from sat_keras.encoders import BACKBONES, Encoder
-from sat_keras.files import write_json
+from sat_keras.files import atomic_output, write_json
 from sat_keras.layers import Scorer
 from sat_keras.objectives import Objective
 from sat_keras.runs.callbacks import EpochWriter, Interrupt, ValidationCider
-from sat_keras.runs.folder import load_keras, read_checkpoint_history, read_log
+from sat_keras.runs.folder import load_keras, load_run, read_checkpoint_history, read_log
 from sat_keras.runs.paths import CAPTIONER, CHECKPOINT, CONFIG, LOG, RECIPE, VOCABULARY
 from sat_keras.runs.phases import alike, phase_settings
 from sat_keras.runs.settings import ALL, RunSettings
 from sat_keras.runs.sources import load_captioner
+from sat_keras.trust import TooFewPhotos
 from sat_keras.vocabulary import Vocabulary
 
 # Of the decoder, what may differ from the captioner that training begins with: the others decide
@@ -35,7 +37,8 @@ def train_phases(run, phases, builder, cache_dir, verbose="auto"):
         phases: dict, a phase's name to its settings, nested as `RunSettings.from_dict` takes them.
         builder, cache_dir, verbose: see `train`.
     Returns:
-        The last phase's history, see `train`.
+        The last phase's history, see `train`. Its captioner is calibrated, unless the data set has
+        too few photos for that.
     Raises:
         InputError: if a phase was begun with other settings.
     """
@@ -48,7 +51,34 @@ def train_phases(run, phases, builder, cache_dir, verbose="auto"):
         write_json(run / RECIPE, phases)
     for folder, settings in found.items():
         history = train(folder, settings, builder, cache_dir, resume=True, verbose=verbose)
+    if load_run(run).trust is None:
+        try:
+            calibrate_run(run, builder, cache_dir)
+        except TooFewPhotos as error:
+            print(f"{run}: captions have no confidence: {error}", file=sys.stderr)
     return history
+
+
+def calibrate_run(run, builder, cache_dir):
+    """Calibrates a run's captioner, see `Captioner.calibrate`, and writes it anew.
+
+    Args:
+        run: path of the run folder.
+        builder, cache_dir: see `train`.
+    Raises:
+        InputError: if the folder is no trained run.
+        TooFewPhotos: if its data set has too few photos.
+    """
+    settings, captioner = RunSettings.load(run), load_run(run)
+    caches = (
+        build_annotation_cache(
+            cache_dir, builder, split, captioner.encoder, pixels=settings.reads_photos
+        )
+        for split in ("train", "validation")
+    )
+    captioner.calibrate(*caches)
+    with atomic_output(Path(run) / CAPTIONER) as temporary:
+        captioner.save(temporary)
 
 
 def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
@@ -178,7 +208,8 @@ def _load_start(settings):
         raise InputError(f"{source}: was trained with attention {captioner.attention}")
     captioner.search = settings.search
     policies = {captioner.dtype_policy.name, keras.config.dtype_policy().name}
-    if len(policies) == 1 and all(getattr(captioner, name) == decoder[name] for name in _FREE):
+    same = len(policies) == 1 and all(getattr(captioner, name) == decoder[name] for name in _FREE)
+    if same and captioner.trust is None:  # what it says of captions will not be true any more
         return captioner
     changed = Captioner(encoder, captioner.vocabulary, search=settings.search, **decoder)
     changed.decoder.set_weights(captioner.decoder.get_weights())
