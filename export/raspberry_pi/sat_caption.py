@@ -4,9 +4,10 @@
     python sat_caption.py captioner.tflite --watch FOLDER [--out CAPTIONS]
     python sat_caption.py captioner.tflite --camera --every 10 [--out FOLDER]
 
-Prints a line a photo: name, caption, natural logarithm of its probability; with `--json` one JSON
-object a line. Everything else goes to standard error. Ends with 0 when done or told to stop, 1 when
-something failed, 2 on wrong usage.
+Prints a line a photo: name, caption, natural logarithm of its probability, and in words if the
+photo is unlike those that the captioner learnt from; with `--json` one JSON object a line.
+Everything else goes to standard error. Ends with 0 when done or told to stop, 1 when something
+failed, 2 on wrong usage.
 """
 
 import argparse
@@ -28,6 +29,7 @@ try:
     from PIL import Image
 
     from sat_edge import Captioner, InputError, Search
+    from sat_edge.caption import UNFAMILIAR_IN_WORDS
 except ImportError as missing:
     sys.exit(f'{missing.name} is missing: run install.sh, or pip install "sat-keras[edge]"')
 
@@ -81,12 +83,21 @@ def caption_image(captioner, name, photo, **search):
 
 def as_record(name, caption, seconds):
     """A dict for JSON: `photo`, its name; `text`; `words`; `log_prob`; `attention`, of each word
-    the weights over the grid, rows of columns; `seconds` that captioning took; `time`, UTC."""
+    the weights over the grid, rows of columns; `seconds` that captioning took; `time`, UTC. Of a
+    file that is calibrated, `confidence` and `familiarity`, 0..1, too; and `warning`, where the
+    photo is unlike those that the captioner learnt from."""
+    trust = {}
+    if caption.confidence is not None:
+        trust["confidence"] = round(caption.confidence, 4)
+        trust["familiarity"] = round(caption.familiarity, 4)
+    if caption.is_unfamiliar:
+        trust["warning"] = UNFAMILIAR_IN_WORDS
     return {
         "photo": name,
         "text": caption.text,
         "words": list(caption.words),
         "log_prob": round(caption.log_prob, 4),
+        **trust,
         "attention": [
             [[round(weight, 5) for weight in row] for row in grid]
             for grid in caption.attention[: len(caption.words)].tolist()
@@ -129,6 +140,7 @@ class Printer:
             line = to_json(record).decode()
         else:
             line = f"{printable(record['photo'])}\t{record['text']}\t{record['log_prob']:.3f}"
+            line += f"\t{record['warning']}" if "warning" in record else ""
         try:
             print(line, flush=True)
         except BrokenPipeError:

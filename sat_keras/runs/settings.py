@@ -37,7 +37,9 @@ class EncoderSettings(_Checked):
     layer: str | None = setting(None, "layer whose grid is the annotations; the last if not named")
     image_size: int = setting(224, "height and width of photos, in pixels", least=1)
     patches: int = setting(0, "attend over N x N crops instead of a grid; 0 is off", least=0)
-    fine_layer: str | None = setting(None, "earlier layer whose finer grid the annotations get")
+    fine_layer: str | None = setting(
+        None, "earlier layer whose finer grid annotations get; none if not named"
+    )
 
 
 @dataclass(frozen=True)

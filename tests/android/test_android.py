@@ -53,7 +53,7 @@ SEARCH = Search(beam_width=3, length_penalty=1.0)  # of the files here
 
 
 @pytest.fixture(scope="module")
-def files(make_captioner, tmp_path_factory):
+def files(make_captioner, calibrated, tmp_path_factory):
     """Captioner files for the CPU and the GPU, and a CNN-LSTM's; each ends some captions and cuts
     others off."""
     from sat_export import export_tflite
@@ -71,6 +71,7 @@ def files(make_captioner, tmp_path_factory):
         captioner = make_captioner(attention="none", inject=inject, search=SEARCH)
         end_some(captioner.decoder.project_word, bias)
         export_tflite(captioner, folder / f"inject-{inject}.tflite")
+    export_tflite(calibrated, folder / "calibrated.tflite", search=SEARCH)
     return folder
 
 
@@ -129,6 +130,8 @@ def assert_same(found, wanted):
     rows = np.array(found["attention"]).reshape(wanted.attention.shape)
     np.testing.assert_allclose(rows, wanted.attention, atol=1e-6)
     np.testing.assert_allclose(found["regions"], wanted.regions, atol=1e-6)
+    assert found["confidence"] == pytest.approx(wanted.confidence, abs=1e-5)
+    assert found["familiarity"] == pytest.approx(wanted.familiarity, abs=1e-5)
 
 
 # === Its own logic ===
@@ -268,7 +271,14 @@ OVERRIDES = [
 
 
 @pytest.mark.parametrize(
-    "name", ["captioner.tflite", "gpu.tflite", "inject-every.tflite", "inject-first.tflite"]
+    "name",
+    [
+        "captioner.tflite",
+        "gpu.tflite",
+        "calibrated.tflite",
+        "inject-every.tflite",
+        "inject-first.tflite",
+    ],
 )
 def test_captions_are_sat_edge_s(ask, as_bitmap, files, photos, name):
     edge = Captioner(files / name)
@@ -288,6 +298,8 @@ def test_captions_are_sat_edge_s(ask, as_bitmap, files, photos, name):
             assert len(found) == 1
             assert_same(found[0], caption)
         said.append(tuple(caption.text for caption in wanted))
+        known = {caption.confidence for caption in wanted}
+        assert len(known) > 2 if name == "calibrated.tflite" else known == {None}
     for n, each in enumerate(pixels):
         assert_same(beams["captions"][n][0], edge.beam_search(each)[0])
         wanted = edge.beam_search(each, n_best=3, no_repeat_ngram=2)

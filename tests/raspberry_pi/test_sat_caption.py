@@ -1,5 +1,6 @@
 """The command, with a tiny captioner's real file."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -10,10 +11,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sat_edge import Captioner, Search
+from sat_edge.caption import UNFAMILIAR_IN_WORDS, Caption
 from sat_export import export_tflite
 
 RASPBERRY_PI = Path(__file__).parents[2] / "export" / "raspberry_pi"
@@ -52,6 +55,18 @@ def test_named_photos(tflite_file, paths):
             [pytest.approx(row, abs=1e-5) for row in grid] for grid in weights
         ]
     assert len({record["text"] for record in records}) > 1
+
+
+def test_a_strange_photo_is_said_to_be_one():
+    attention, regions = np.full((2, 1, 1), 1.0), np.array([[0.0, 0.0, 1.0, 1.0]])
+    plain = Caption("a dog", ("a", "dog"), np.array([4, 5]), -1.0, -1.0, attention, regions)
+    words = []
+    for trust in ({}, {"familiarity": 0.02}, {"familiarity": 0.0199}):
+        trust |= {"confidence": 0.25} if trust else {}
+        record = sat_caption.as_record("x.jpg", dataclasses.replace(plain, **trust), 0.1)
+        assert {name: record.get(name) for name in trust} == trust
+        words.append(record.get("warning"))
+    assert words == [None, None, UNFAMILIAR_IN_WORDS]
 
 
 def run_main(arguments, monkeypatch):

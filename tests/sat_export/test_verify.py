@@ -43,6 +43,7 @@ def test_the_same_file(captioner, tflite_file, builder):
     assert result["log_prob_difference"] < 1e-3 * captioner.max_length
 
 
+@pytest.mark.slow
 def test_grounding_of_a_file_and_of_its_source(
     captioner, tflite_file, make_flickr8k, make_entities, tmp_path, monkeypatch
 ):

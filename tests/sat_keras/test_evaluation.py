@@ -1,5 +1,6 @@
 """Evaluation of captions on data sets of the test's own: photos, scores, boxes, results files."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from sat_keras.datasets.photo_captions import PHRASES, as_feature
 from sat_keras.datasets.shapes.scenes import draw_scene, named_objects
 from sat_keras.datasets.shapes.shapes_dataset_builder import Builder as Shapes
 from sat_keras.evaluation import _image_id, evaluate, photo_batches, save_results
-from sat_keras.metrics import Grounding, caption_scores
+from sat_keras.metrics import Grounding, caption_scores, trust_scores
 from sat_keras.tokenizer import tokenize
 
 pytestmark = pytest.mark.usefixtures("without_java")
@@ -170,6 +171,25 @@ def test_fluency_beside_that_of_the_references_and_sexes(builders):
         "male": {"named": 2 / 5, "contradicted": 0.0, "unsupported": 1.0},
         "female": {"named": 1 / 5, "contradicted": 0.0, "unsupported": 1.0},
     }
+
+
+def test_trust_is_scored_where_captions_have_it(builders):
+    confidence = [0.9, 0.1, 0.5, 0.3, 0.7]
+
+    def caption(photos):
+        pairs = zip(caption_all(photos), confidence, strict=True)
+        return [dataclasses.replace(c, confidence=x, familiarity=x / 2) for c, x in pairs]
+
+    scores, captions = evaluate(caption, builders[0], "test")
+    references = [["A cat on a mat .", f"Cat number {i}"] for i in range(COUNT)]
+    halves = np.array(confidence) / 2
+    texts = ["a cat on a mat"] * COUNT
+    wanted = trust_scores(texts, references, np.array(confidence), halves)
+    assert scores["trust"] == wanted
+    found = [(each["confidence"], each["familiarity"]) for each in captions]
+    assert found == list(zip(confidence, halves, strict=True))
+    scores, _ = evaluate(caption_all, builders[0], "test")
+    assert "trust" not in scores
 
 
 # What a captioner looks at for each word of captions that are given; `<end>` as for any other word.

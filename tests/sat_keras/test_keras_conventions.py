@@ -428,6 +428,7 @@ def test_what_an_objective_brings_is_refused(build, name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", KINDS)
 def test_no_metric_s_name_comes_twice(build, data, attention):
     images, tokens = data

@@ -155,6 +155,7 @@ def test_what_comes_with_the_package_captions_photos_that_it_was_not_trained_on(
     assert scores["CIDEr"] > 0.4 and scores["BLEU-4"] > 0.15
 
 
+@pytest.mark.slow
 def test_what_a_preset_cannot_hold(make_captioner, tmp_path):
     captioner = make_captioner()
     captioner.quantize("int8")

@@ -31,6 +31,8 @@ INJECTED = {
     "every": Search(beam_width=7, length_penalty=0.5, no_repeat_ngram=2),
     "only": Search(),
 }
+# Of those that are calibrated: the most and the least familiarity.
+FAMILIAR = {"every": (0.9, 0.1), "only": (0.01, 0.005)}
 # (width, height) of a photo, (width, height) that it is stretched to.
 SIZES = [
     ((640, 480), (224, 224)),
@@ -69,8 +71,30 @@ def make_captioners():
         rng = np.random.default_rng(0)
         for weight in captioner.decoder.trainable_weights:
             weight.assign(rng.normal(0, 0.7, weight.shape))
+        if inject in FAMILIAR:
+            captioner.trust = drawn_trust(captioner, FAMILIAR[inject])
         captioners[f"inject-{inject}.tflite"] = captioner
     return captioners
+
+
+def drawn_trust(captioner, familiarity):
+    """A `Trust` of random weights; its familiarities lie between two numbers."""
+    from sat_keras.trust import Trust
+
+    trust = Trust(rank=4, words=2000)
+    trust.build(captioner.encoder.output_shape)
+    rng = np.random.default_rng(1)
+    for weight in trust.weights:
+        weight.assign(rng.normal(0, 0.05, weight.shape))
+    size = trust.distance_knots.shape[0]
+    for name, scalar in {"rest_precision": 1.0, "least_spread": 1.0}.items():
+        getattr(trust, name).assign(scalar)
+    trust.distance_knots.assign(np.linspace(0, 2, size))
+    trust.familiarity_knots.assign(np.linspace(*familiarity, size))
+    trust.mean_words.assign(rng.uniform(0, 1, trust.words))
+    trust.score_knots.assign(np.linspace(-1, 2, size))
+    trust.confidence_knots.assign(np.linspace(0.1, 0.9, size))
+    return trust
 
 
 def write_models(folder, captioners):
@@ -185,6 +209,8 @@ def describe(caption, model, photo):
         "text": caption.text,
         "words": caption.words,
         "log_prob": caption.log_prob,
+        "confidence": caption.confidence,
+        "familiarity": caption.familiarity,
         "attention": caption.attention.reshape(len(caption.tokens), -1).tolist(),
     }
 

@@ -143,6 +143,8 @@ object Answers {
         .put("attention", JSONArray(caption.attention.map(::numbers)))
         .put("grid", JSONArray(listOf(caption.grid.rows, caption.grid.columns)))
         .put("regions", JSONArray(caption.regions.map(::numbers)))
+        .put("confidence", caption.confidence ?: JSONObject.NULL)
+        .put("familiarity", caption.familiarity ?: JSONObject.NULL)
 
     private fun numbers(values: FloatArray) = JSONArray(values.map { it.toDouble() })
 

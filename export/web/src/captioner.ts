@@ -31,10 +31,17 @@ export interface Caption {
   attention: Float32Array[];
   /** Natural logarithm of the probability of all tokens. */
   logProb: number;
+  /** 0..1: the CIDEr to be expected, as a share of a person's. Undefined while words come, and without calibration. */
+  confidence?: number;
+  /** 0..1: the share of validation photos that are less like those of the training. Undefined likewise. */
+  familiarity?: number;
   /** Milliseconds of `encode`, and of all steps together. */
   encodeTime: number;
   decodeTime: number;
 }
+
+/** A familiarity below this is worth a word: fewer than 1 in 50 validation photos are so unlike the training's. */
+export const UNFAMILIAR = 0.02;
 
 export interface CaptionOptions {
   /** Fields that replace those of the file's own search. */
@@ -101,7 +108,7 @@ export class Captioner {
   private async search(pixels: Uint8Array, { search, onWord, signal }: CaptionOptions): Promise<Caption> {
     const { vocabulary, settings } = this.model;
     const { returned, kept } = settings.state;
-    const { encode, step } = this.compiled.signatures;
+    const { encode, step, confidence } = this.compiled.signatures;
     const times = { encodeTime: 0, decodeTime: 0 };
     const made: Tensor[] = []; // a few MB: deleted together at the caption's end
 
@@ -111,10 +118,9 @@ export class Captioner {
       made.push(image);
       const outputs = await encode.run({ image });
       made.push(...Object.values(outputs));
-      const state = pick([...returned, ...kept], (name) => outputs[name]);
-      await Object.values(state)[0]?.data(); // a GPU is done only once something is read back
+      await Object.values(outputs)[0]?.data(); // a GPU is done only once something is read back
       times.encodeTime = performance.now() - started;
-      return state;
+      return outputs;
     };
     const takeStep = async (id: number, state: Tensors) => {
       signal?.throwIfAborted();
@@ -128,18 +134,34 @@ export class Captioner {
       times.decodeTime += performance.now() - started;
       return { logits, attention, state: { ...state, ...pick(returned, (name) => outputs[name]) } };
     };
+    /** Of a file that is calibrated; `docs/file-format.md` has the rule. */
+    const trust = async ({ tokens, logProb }: Beam<Tensors>, encoded: Tensors) => {
+      if (!confidence) return {};
+      const expected = (await encoded.expected_words.data()) as Float32Array; // (W)
+      const agreement = [...new Set(tokens)].reduce((sum, token) => sum + (expected[token] ?? 0), 0);
+      const numbers = Object.entries({ log_prob: logProb, length: tokens.length, agreement });
+      const inputs = numbers.map(([name, value]) => [name, new Tensor(Float32Array.of(value), [1])] as const);
+      made.push(...inputs.map(([, tensor]) => tensor));
+      const outputs = await confidence.run({ ...Object.fromEntries(inputs), outlook: encoded.outlook });
+      made.push(...Object.values(outputs));
+      const found = [outputs.confidence, encoded.familiarity].map(async (each) => (await each.data())[0]);
+      const [sure, familiarity] = (await Promise.all(found)) as number[];
+      return { confidence: sure, familiarity };
+    };
     const tell = async (beam: Beam<Tensors>) => {
       onWord?.({ ...sentence(vocabulary, beam), ...times });
       await pagePaints();
     };
 
     try {
-      const best = await beamSearch(takeStep, await encodePhoto(), {
+      const encoded = await encodePhoto();
+      const state = pick([...returned, ...kept], (name) => encoded[name]);
+      const best = await beamSearch(takeStep, state, {
         maxLength: settings.max_length,
         search: { ...settings.search, ...search },
         onWord: tell,
       });
-      return { ...sentence(vocabulary, best), ...times };
+      return { ...sentence(vocabulary, best), ...(await trust(best, encoded)), ...times };
     } finally {
       for (const tensor of made) tensor.delete();
     }
@@ -203,7 +225,7 @@ async function compile(model: ModelFile, accelerator: Backend): Promise<Compiled
 
 /** Whether a model's signatures take and return what its vocabulary and settings say. */
 function fits({ signatures }: CompiledModel, { vocabulary, settings }: ModelFile): boolean {
-  const { encode, step } = signatures;
+  const { encode, step, confidence } = signatures;
   if (!encode || !step) return false;
   const { returned, kept } = settings.state;
   const state = [...returned, ...kept];
@@ -213,6 +235,7 @@ function fits({ signatures }: CompiledModel, { vocabulary, settings }: ModelFile
     next.get('logits') === vocabulary.length &&
     next.get('attention') === settings.regions.length &&
     state.every((name) => first.has(name)) &&
+    (!confidence || ['familiarity', 'outlook', 'expected_words'].every((name) => first.has(name))) &&
     returned.every((name) => next.has(name)) &&
     step.getInputDetails().every(({ name }) => name === 'token' || state.includes(name))
   );

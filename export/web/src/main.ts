@@ -1,5 +1,5 @@
 import { Camera } from './camera';
-import { Captioner, bestBackend, startRuntime, type Backend, type Caption } from './captioner';
+import { Captioner, UNFAMILIAR, bestBackend, startRuntime, type Backend, type Caption } from './captioner';
 import { HEAT_SIZE, heatField, lookInWords, paintHeat } from './heatmap';
 import { InputError } from './inputError';
 import { fetchModel, openModel, type ModelFile } from './modelFile';
@@ -12,6 +12,7 @@ const photoCanvas = element<HTMLCanvasElement>('photo');
 const heatCanvas = element<HTMLCanvasElement>('heat');
 const viewfinder = element<HTMLVideoElement>('viewfinder');
 const captionLine = element('caption');
+const trustLine = element('trust');
 const strip = element('strip');
 const beamWidth = element<HTMLInputElement>('beam-width');
 const mostBeams = Number(beamWidth.max); // the slider reaches further only for a file that needs it
@@ -146,10 +147,21 @@ async function makeCaption(signal: AbortSignal) {
     showWords(caption);
     following.push(window.setTimeout(showAttention, nextWordAt + 1000 - performance.now(), -1));
     showTiming(caption, prepareTime);
-    element('spoken').textContent = `Caption: ${caption.text}.`;
+    trustLine.textContent = trustInWords(caption);
+    const warning = isUnfamiliar(caption) ? ` ${STRANGE}` : '';
+    element('spoken').textContent = `Caption: ${caption.text}.${warning}`;
   } finally {
     document.body.removeAttribute('aria-busy');
   }
+}
+
+const STRANGE = 'This photo is unlike those that the model learnt from: the caption may mean nothing.';
+const isUnfamiliar = ({ familiarity }: Caption) => familiarity !== undefined && familiarity < UNFAMILIAR;
+
+/** Empty for a model that was never calibrated. */
+function trustInWords(caption: Caption): string {
+  if (isUnfamiliar(caption)) return STRANGE;
+  return caption.confidence === undefined ? '' : `Confidence ${Math.round(100 * caption.confidence)} %`;
 }
 
 const milliseconds = (time: number) => `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
@@ -174,6 +186,7 @@ function clearCaption() {
   chosen = -1;
   captionLine.replaceChildren();
   strip.replaceChildren();
+  trustLine.textContent = '';
   element('spoken').textContent = '';
   showAttention(-1);
 }

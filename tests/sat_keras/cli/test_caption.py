@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sat_edge import Captioner
+from sat_edge.caption import UNFAMILIAR_IN_WORDS
 from sat_keras import cli
 from sat_keras.runs.folder import load_run
 
@@ -23,6 +25,23 @@ def test_in_json_it_is_one_object(trained, photo, capsys):
         answers.append(row)
     assert answers[0]["caption"] == answers[1]["caption"]
     assert answers[0]["log_prob"] == pytest.approx(answers[1]["log_prob"], abs=1e-3)
+
+
+def test_trust_in_the_row_and_a_strange_photo_in_words(calibrated_file, photo, tmp_path, capsys):
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (64, 32), "white").save(blank)
+    capsys.readouterr()
+    assert cli.main(["caption", str(calibrated_file), photo, str(blank), "--json"]) == 0
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)["captions"]
+    for path, row in zip((photo, blank), rows, strict=True):
+        found = Captioner(calibrated_file).caption(path)
+        assert row["confidence"] == pytest.approx(found.confidence, abs=1e-4)
+        assert row["familiarity"] == pytest.approx(found.familiarity, abs=1e-4)
+    strange = [row["photo"] for row in rows if row["familiarity"] < 0.02]
+    assert str(blank) in strange
+    said = [line for line in captured.err.splitlines() if "unlike the photos" in line]
+    assert said == [f"{name}: {UNFAMILIAR_IN_WORDS}" for name in strange]
 
 
 def test_otherwise_a_photo_is_a_line(trained, photo, capsys):

@@ -116,6 +116,7 @@ def test_fewer_photos(trained, without_java, capsys):
     assert (result["photos"], result["limit"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_by_consensus(trained, without_java, tmp_path, capsys, fails):
     run, (_, data, _, cache), out = trained["run"], trained["places"], tmp_path / "scores.json"
     search = ["--beam-width=20", "--length-penalty=0.5", "--split=test", f"--out={out}"]

@@ -16,7 +16,7 @@ from sat_keras.cli import demo
 from sat_keras.cli.output import hushed, print_result
 from sat_keras.runs.settings import RunSettings
 
-VERBS = "demo prepare train evaluate report caption export verify benchmark".split()
+VERBS = "demo prepare train calibrate evaluate report caption export verify benchmark".split()
 
 
 def test_help_names_every_verb(capsys):
@@ -113,6 +113,10 @@ WRONG_PATHS = {
     "train shapes --out x --encoder-weights none.h5": "none.h5: no such weights file",
     "train shapes --out run": "run: a run is there; --resume it or name another folder",
     "train shapes --out none --resume": "none: not a run folder (no config.json in it)",
+    "calibrate none": NO_RUN,
+    "calibrate flickr8k-soft": "flickr8k-soft is a preset: name a folder for the new one by --out",
+    "calibrate run --out dir": "--out is for presets: a run is calibrated where it is",
+    "calibrate run --data-dir none": "none: no such folder, or an empty one",
     "evaluate none shapes": NO_RUN,
     "evaluate none.tflite shapes": "none.tflite: no such file",
     "evaluate flickr8k-soft flickr8k --data-dir none": "none: no such folder, or an empty one",
@@ -168,6 +172,7 @@ def test_every_verb_that_takes_a_path_is_above():
         ("prepare shapes --cache file", "file is a file: name a folder"),
         ("evaluate flickr8k-soft shapes --out dir", "dir is a folder: name a file"),
         ("report run --out dir", "dir is a folder: name a file"),
+        ("calibrate flickr8k-soft --out file", "file is a file: name a folder"),
         ("verify flickr8k-soft file.tflite --out dir", "dir is a folder: name a file"),
     ],
 )

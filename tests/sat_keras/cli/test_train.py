@@ -86,6 +86,7 @@ def test_a_recipe_trains_in_phases_and_resumes(trained, tiny, monkeypatch, tmp_p
     fails([*run, "--recipe=soft-mobilenet-v2"], "a run is there; --resume it")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_the_one_that_it_began_with_is_gone(trained, tiny, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     train = ["train", "flickr8k", *trained["places"], *tiny, "--json"]
@@ -112,6 +113,7 @@ def start_training(folder, tiny, *options):
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_training_leaves_a_run_that_resumes(flickr8k, tiny, tmp_path):
     training = start_training(tmp_path, tiny, "--epochs", "100000")
     checkpoint = tmp_path / "run" / "checkpoint.keras"
@@ -131,6 +133,7 @@ def test_ctrl_c_in_training_leaves_a_run_that_resumes(flickr8k, tiny, tmp_path):
     assert not [each for each in (tmp_path / "run").iterdir() if each.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_full_disk_in_training(flickr8k, tiny, tmp_path, fails):
     """The checkpoint does not fit: one line, and no half-written file."""
     arguments = ["train", "flickr8k", "--out", str(tmp_path / "run"), "--epochs", "1"]

@@ -17,6 +17,7 @@ BAD = {  # part, setting, value: the line
     ("encoder", "layer", 5): "layer is 5: name a value of type str",
     ("encoder", "image_size", 0): "image_size is 0: name 1 or more",
     ("encoder", "patches", -1): "patches is -1: name 0 or more",
+    ("encoder", "fine_layer", 12): "fine_layer is 12: name a value of type str",
     ("decoder", "attention", "loud"): f"unknown attention 'loud': {CHOICES} soft, none, hard",
     ("decoder", "scorer", 2): "scorer is 2: name a value of type str",
     ("decoder", "inject", "last"): f"unknown inject 'last': {CHOICES} first, only, every",

@@ -145,7 +145,7 @@ def test_other_data(builder, soft, settings_of, tmp_path):
     class Other:
         info = type("Info", (), {"full_name": "folder/abc/1.0.0", "splits": builder.info.splits})
 
-    with pytest.raises(InputError, match=r"run: was begun with flickr8k/1.0.0, and this is folder"):
+    with pytest.raises(InputError, match=r"run: was begun with flickr8k/1.1.0, and this is folder"):
         train(path, settings_of(), Other, soft[1], resume=True, verbose=0)
 
 
@@ -156,6 +156,7 @@ FINE_TUNED = {"training": {"fine_tune": "conv_pw_10", "epochs": 1}}
 AUGMENTED = {"data": {"augment": True}, "training": {"epochs": 1}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "augment", "by_length"),
     [

@@ -16,6 +16,7 @@ interface Wanted {
   text: string;
   words: string[];
   attention: number[][];
+  confidence: number | null;
 }
 /** By Keras, with each file's own search. */
 const defaults: Wanted[] = JSON.parse(readFileSync(fixture('defaults.json'), 'utf8'));
@@ -340,6 +341,23 @@ describe('bad input is named, and the app goes on', () => {
     await expect.poll(notice).toContain('The camera was refused');
     expect(await page.isVisible('#choose-photo')).toBe(true);
   });
+});
+
+test('how far a caption is to be trusted, in words', async () => {
+  const trust = () => page.textContent('#trust');
+  await open('backend=wasm&model=models/inject-every.tflite');
+  await drop(fixture('photos/turned.jpg'));
+  const caption = wanted('turned.jpg', 'inject-every.tflite');
+  await waitForCaption(caption);
+  expect(await trust()).toBe(`Confidence ${Math.round(100 * caption.confidence!)} %`);
+  await open('backend=wasm&model=models/inject-only.tflite');
+  await drop(fixture('photos/turned.jpg'));
+  await expect.poll(trust, { timeout: 60_000 }).toContain('unlike those that the model learnt from');
+  expect(await page.textContent('#spoken')).toContain(await trust());
+  await open();
+  await drop(fixture('photos/shapes-2.png'));
+  await waitForCaption(wanted('shapes-2.png'));
+  expect(await trust()).toBe('');
 });
 
 test('a photo by the camera', async () => {

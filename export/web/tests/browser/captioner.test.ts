@@ -10,9 +10,16 @@ import { launchChromium } from '../../chromium.mjs';
 import { fixture } from '../fixtures';
 
 const photos = ['shapes-2.png', 'shapes-7.png', 'turned.jpg'];
-const wanted: { model: string; photo: string; text: string; log_prob: number }[] = JSON.parse(
-  readFileSync(fixture('defaults.json'), 'utf8'),
-);
+interface Wanted {
+  model: string;
+  photo: string;
+  text: string;
+  log_prob: number;
+  /** Null of a file that was never calibrated. */
+  confidence: number | null;
+  familiarity: number | null;
+}
+const wanted: Wanted[] = JSON.parse(readFileSync(fixture('defaults.json'), 'utf8'));
 
 let server: ViteDevServer;
 let browser: Browser;
@@ -57,9 +64,9 @@ async function captionInChromium(model: string) {
       const found = [];
       for (const photo of photos) {
         seen.clear();
-        const { text, logProb } = await captioner.caption(decode(photo), {});
+        const { text, logProb, confidence, familiarity } = await captioner.caption(decode(photo), {});
         const left = [...seen].filter(({ deleted }) => !deleted).length;
-        found.push({ text, logProb, tensors: seen.size, left });
+        found.push({ text, logProb, confidence, familiarity, tensors: seen.size, left });
       }
       return found;
     },
@@ -79,9 +86,13 @@ describe.each([
   test('says what Keras says, and leaves no tensor behind', async () => {
     const found = await captionInChromium(model);
     for (const [n, photo] of photos.entries()) {
-      const { text, log_prob } = wanted.find((each) => each.model === same && each.photo === photo)!;
+      const { text, log_prob, ...trust } = wanted.find((each) => each.model === same && each.photo === photo)!;
       expect(found[n].text).toBe(text);
       expect(found[n].logProb).toBeCloseTo(log_prob, 2);
+      for (const name of ['confidence', 'familiarity'] as const) {
+        if (trust[name] === null) expect(found[n][name]).toBeUndefined();
+        else expect(found[n][name]).toBeCloseTo(trust[name], 3);
+      }
       expect(found[n].tensors).toBeGreaterThan(20);
       expect(found[n].left).toBe(0);
     }

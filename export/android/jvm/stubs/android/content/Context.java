@@ -5,4 +5,5 @@ public abstract class Context {
     public abstract ContentResolver getContentResolver();
     public abstract java.io.File getCacheDir();
     public abstract String getPackageName();
+    public final native String getString(int resource);
 }

@@ -11,6 +11,8 @@ public class TextView extends android.view.View {
 
     public final native void setText(int resource);
 
+    public final native void append(CharSequence text);
+
     public final native android.text.method.MovementMethod getMovementMethod();
 
     public final native void setMovementMethod(android.text.method.MovementMethod movement);

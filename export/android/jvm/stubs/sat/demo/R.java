@@ -11,6 +11,6 @@ public final class R {
     }
 
     public static final class string {
-        public static final int looking = 0, no_app = 1, no_photo = 2;
+        public static final int looking = 0, no_app = 1, no_photo = 2, unfamiliar = 3;
     }
 }

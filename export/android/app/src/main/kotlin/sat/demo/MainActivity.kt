@@ -96,5 +96,6 @@ class MainActivity : ComponentActivity() {
             text.setSpan(tap, start, from, 0)
         }
         sentence.text = text
+        if (caption.isUnfamiliar) sentence.append("\n" + getString(R.string.unfamiliar))
     }
 }

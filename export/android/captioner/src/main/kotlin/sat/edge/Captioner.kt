@@ -116,7 +116,11 @@ class Captioner(
         val rows = List(tokens.size) {
             attention.copyOfRange(it * locations, (it + 1) * locations)
         }
-        return Caption.fromDecoder(inside, tokens, rows, logProb, logProb)
+        val trust = if (!isCalibrated) null else Trust(
+            outputs.getValue("confidence").floats()[0].toDouble(),
+            outputs.getValue("familiarity").floats()[0].toDouble()
+        )
+        return Caption.fromDecoder(inside, tokens, rows, logProb, logProb, trust)
     }
 
     /**
@@ -157,17 +161,47 @@ class Captioner(
     )
 
     private fun beamSearch(pixels: ByteArray, how: Search): List<Caption> {
+        val encoded = encode(model, pixels)
         val found = beamSearch(
             { token, state: Map<String, ByteBuffer> -> step(model, token, state) },
-            firstState(model, pixels),
+            firstState(encoded),
             inside.maxLength,
             how
         )
         return found.map {
-            val score = it.score(how.lengthPenalty)
-            Caption.fromDecoder(inside, it.tokens.toIntArray(), it.attention, it.logProb, score)
+            Caption.fromDecoder(
+                inside,
+                it.tokens.toIntArray(),
+                it.attention,
+                it.logProb,
+                it.score(how.lengthPenalty),
+                trust(it, encoded)
+            )
         }
     }
+
+    private val isCalibrated get() = "confidence" in model.signatures
+
+    /** By the signature `confidence`; `docs/file-format.md` has the rule. */
+    private fun trust(beam: Beam<*>, encoded: Map<String, ByteBuffer>): Trust? {
+        if (!isCalibrated) return null
+        val expected = encoded.getValue("expected_words").floats() // (W)
+        val agreement = beam.tokens.toSet().filter { it < expected.size }
+            .fold(0f) { sum, token -> sum + expected[token] }
+        val numbers = mapOf(
+            "log_prob" to beam.logProb.toFloat(),
+            "length" to beam.tokens.size.toFloat(),
+            "agreement" to agreement
+        ).mapValues { LiteRtModel.numbers(1).putFloat(0, it.value) }
+        val outputs = model.run("confidence", numbers + pick(encoded, listOf("outlook")))
+        return Trust(
+            outputs.getValue("confidence").floats()[0].toDouble(),
+            encoded.getValue("familiarity").floats()[0].toDouble()
+        )
+    }
+
+    private fun pick(tensors: Map<String, ByteBuffer>, names: List<String>) =
+        names.associateWith { tensors.getValue(it) }
 
     /** A photo as the model sees it: [imageHeight] x [imageWidth] x 3, RGB, 0..255. */
     fun pixels(photo: Bitmap): ByteArray {
@@ -208,18 +242,19 @@ class Captioner(
         val state = inside.state
         val fits = model.outputs("encode").containsAll(state.all) &&
             model.outputs("step").containsAll(state.returned + "logits" + "attention") &&
-            model.inputs("step") == state.all.toSet() + "token"
+            model.inputs("step") == state.all.toSet() + "token" &&
+            (!isCalibrated || model.outputs("encode").containsAll(TRUST))
         if (!fits) return "its model has another state than its settings"
         val words = model.size("step", "logits")
         if (words == vocabulary.size) return null
         return "${vocabulary.size} words in its vocabulary, $words in its model"
     }
 
+    private fun encode(model: LiteRtModel, pixels: ByteArray): Map<String, ByteBuffer> =
+        model.run("encode", mapOf("image" to image(pixels)))
+
     /** What a search begins with: of `encode`'s outputs those that are the state. */
-    private fun firstState(model: LiteRtModel, pixels: ByteArray): Map<String, ByteBuffer> {
-        val outputs = model.run("encode", mapOf("image" to image(pixels)))
-        return inside.state.all.associateWith { outputs.getValue(it) }
-    }
+    private fun firstState(encoded: Map<String, ByteBuffer>) = pick(encoded, inside.state.all)
 
     private fun step(
         model: LiteRtModel,
@@ -266,10 +301,11 @@ class Captioner(
     /** The first word's logits, of a picture that has every value and edges everywhere. */
     private fun logits(model: LiteRtModel): List<Float> {
         val picture = ByteArray(imageHeight * imageWidth * 3) { (it * it % 251).toByte() }
-        return step(model, START, firstState(model, picture)).logits.toList()
+        return step(model, START, firstState(encode(model, picture))).logits.toList()
     }
 
     companion object {
+        private val TRUST = listOf("familiarity", "outlook", "expected_words")
         private const val TOLERANCE = 0.01f // of logits; GPUs and CPUs add in another order
 
         /**
