@@ -72,9 +72,11 @@ def test_search_s_defaults_are_greedy_search_s_in_training_alone():
 
 EVERY_OPTION = """
     --encoder mobilenet --encoder-weights w.h5 --alpha 0.5 --layer conv_pw_5_relu --image-size 96
-    --patches 2 --fine-layer conv_pw_3_relu --attention hard --scorer bilinear --inject first --units 7 --embedding-size 6
+    --patches 2 --fine-layer conv_pw_3_relu
+    --attention hard --scorer bilinear --inject first --units 7 --embedding-size 6
     --attention-size 5 --dropout 0.25 --max-length 9 --objective reinforce --label-smoothing 0.1
-    --doubly-stochastic 0.5 --entropy 0.01 --scheduled-sampling 0.2 --grounding 0.6 --expectation 0.4 --samples 3
+    --doubly-stochastic 0.5 --entropy 0.01 --scheduled-sampling 0.2 --grounding 0.6
+    --expectation 0.4 --samples 3
     --batch-size 30 --captions-per-photo 5 --augment --min-count 2 --epochs 3 --patience 2
     --learning-rate 0.01 --warmup 10 --clip-norm 1 --fine-tune conv_pw_4 --warm-start runs/soft
     --precision mixed_bfloat16 --seed 4 --beam-width 4 --length-penalty 0.7 --no-repeat-ngram 2
