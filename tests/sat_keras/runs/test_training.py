@@ -8,6 +8,7 @@ import pytest
 
 from sat_edge import InputError
 from sat_edge.search import Search
+from sat_keras import datasets
 from sat_keras.runs import callbacks, training
 from sat_keras.runs.folder import load_run
 from sat_keras.runs.phases import load_phases
@@ -380,6 +381,36 @@ def test_phases_go_on_from_each_other_and_after_a_stop(builder, nested, tmp_path
     for layer, moved in (("conv_pw_10", False), ("conv_pw_11", True)):
         assert (kernel(first, layer) != kernel(second, layer)).any() == moved
         assert (kernel(second, layer) == kernel(last, layer)).all()
+
+
+@pytest.mark.slow
+def test_a_finished_training_is_calibrated_once(make_flickr8k, nested, settings_of, tmp_path):
+    official = make_flickr8k(tmp_path / "flickr8k", photos=110, validation=52)
+    builder = datasets.build_records("flickr8k", tmp_path / "records", official)
+    run, phases = tmp_path / "run", {"first": {}, "last": {}}
+    phases = {name: nested(training={"epochs": 1}) for name in phases}
+    train_phases(run, phases, builder, tmp_path / "cache", verbose=0)
+    photo = np.zeros((32, 32, 3), "uint8")
+    found = load_run(run).caption([photo])[0]
+    assert 0 <= found.confidence <= 1 and 0 <= found.familiarity <= 1
+    assert load_run(run / "first").trust is None
+    changed = (run / "captioner.keras").stat().st_mtime_ns
+    train_phases(run, phases, builder, tmp_path / "cache", verbose=0)
+    assert (run / "captioner.keras").stat().st_mtime_ns == changed
+    # A training that begins with it makes it untrue.
+    begun = training._load_start(settings_of(training={"warm_start": str(run)}))
+    assert begun.trust is None
+    for one, other in zip(begun.get_weights(), load_run(run).get_weights(), strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_too_few_photos_to_calibrate_on_are_said_in_a_line(builder, soft, nested, tmp_path, capsys):
+    run = shutil.copytree(soft[0], tmp_path / "run")
+    history = train_phases(run, {"": nested()}, builder, soft[1], verbose=0)
+    assert len(history) == 4
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "confidence" in each]
+    assert line.startswith(f"{run}: captions have no confidence: train: 4 photos with two captions")
+    assert load_run(run).caption([np.zeros((32, 32, 3), "uint8")])[0].confidence is None
 
 
 def test_other_settings_than_the_run_was_begun_with(builder, soft, nested, settings_of, tmp_path):
