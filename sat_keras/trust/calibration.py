@@ -42,10 +42,8 @@ def calibrate(captioner, train, validation):
     Raises:
         TooFewPhotos: for fewer than `FEWEST` photos with two captions or more.
     """
-    train, validation = (
-        _Split(captioner, train, "train"),
-        _Split(captioner, validation, "validation"),
-    )
+    train = _Split(captioner, train, "train")
+    validation = _Split(captioner, validation, "validation")
     _, _, size = captioner.encoder.output_shape
     words = min(_WORDS, len(captioner.vocabulary))
     rank = min(_RANK, size, max(1, _NUMBERS // (2 * size + words)))
@@ -105,7 +103,7 @@ def _of_distances(train, rank):
     centred = train.means - mean  # (N, D)
     covariance = centred.T @ centred / len(centred)  # (D, D)
     variances, directions = np.linalg.eigh(covariance)
-    least = 1e-6 * variances.mean()  # features that are constant
+    least = 1e-6 * variances.mean() or 1.0  # features that are constant
     variances = variances[::-1].clip(least)  # (D,)
     rest = variances[rank:].mean() if rank < len(variances) else 1.0
     return {
