@@ -41,6 +41,8 @@ def test_rank_correlation_by_hand():
     assert rank_correlation([1, 2, 3, 4, 5], [2, 1, 3, 6, 5]) == pytest.approx(1 - 6 * 4 / 120)
     # Ranks with ties, 1.5 1.5 3 and 1 2 3: covariance 1.5 / sqrt(1.5 * 2).
     assert rank_correlation([0, 0, 7], [1, 2, 3]) == pytest.approx(1.5 / np.sqrt(3))
+    # 1 2.5 2.5 4 and 1 2 3 4: 4.5 / sqrt(4.5 * 5).
+    assert rank_correlation([0, 1, 1, 9], [1, 2, 3, 4]) == pytest.approx(4.5 / np.sqrt(22.5))
     assert rank_correlation([5, 5, 5], [1, 2, 3]) == 0
 
 
