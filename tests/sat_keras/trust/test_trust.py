@@ -24,7 +24,7 @@ VALUES = {
     "to_outlook": RNG.normal(size=(SIZE, 1)),
     "mean_outlook": np.array(0.2),
     "probability_factor": np.array(0.8),
-    "score_knots": np.sort(RNG.normal(0, 2, 12)),
+    "score_knots": np.sort(RNG.uniform(-25, 25, 12)),
     "confidence_knots": np.linspace(0.1, 0.9, 12) ** 2,
 }
 
@@ -79,7 +79,9 @@ def test_confidence_word_by_word(trust, annotations):
         score = 0.8 * np.exp(log_prob[n, i]) ** (1 / length)
         score += (sum(expected[word] for word in words) + padded) / length
         score += float(x @ VALUES["to_outlook"][:, 0]) + 0.2
-        wanted = np.interp(score, VALUES["score_knots"], VALUES["confidence_knots"])
+        knots = VALUES["score_knots"]
+        assert knots[0] < score < knots[-1]
+        wanted = np.interp(score, knots, VALUES["confidence_knots"])
         assert float(confidence[n, i]) == pytest.approx(wanted, abs=1e-5)
 
 
