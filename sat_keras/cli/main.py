@@ -24,8 +24,16 @@ from sat_keras.cli.output import fail, hushed, print_result
 from sat_keras.memory import keep_freed_memory
 
 _VERBS = (
-    *(demo, prepare, train, calibrate, evaluate, report),
-    *(caption, export, verify, benchmark),
+    demo,
+    prepare,
+    train,
+    calibrate,
+    evaluate,
+    report,
+    caption,
+    export,
+    verify,
+    benchmark,
 )
 
 
