@@ -127,6 +127,7 @@ def test_words_are_spelt_as_on_the_device():
 
     speaker = SimpleNamespace(
         decoder=SimpleNamespace(variables=[]),
+        trust=None,
         vocabulary=SimpleNamespace(words=["", "", "", "", "it", "'s", "n't", "did"]),
     )
     tokens = tf.constant([[4, 5, 2, 0], [7, 6, 4, 2], [2, 0, 0, 0]])
