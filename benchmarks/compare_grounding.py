@@ -47,7 +47,7 @@ class WholeBox(CrossEntropy, name="grounding-of-whole-boxes"):
     """Cross-entropy between attention and the map of the box: all of the box is to be lit.
 
     Reference:
-        Liu et al., 2017, arXiv 1605.09553, eq. 9.
+        Liu et al., 2017, arXiv 1605.09553.
     """
 
     def ground(self, batch, alphas):

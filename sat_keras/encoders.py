@@ -303,8 +303,7 @@ def _with_fine_layer(network, name):
     if ranks != (4, 4) or fine.shape[1] % coarse.shape[1] or fine.shape[2] % coarse.shape[2]:
         raise InputError(
             f"fine_layer {name} has the grid {fine.shape[1:-1]}, no multiple of "
-            f"{coarse.shape[1:-1]}: "
-            "name an earlier layer, or another image size"
+            f"{coarse.shape[1:-1]}: name an earlier layer, or another image size"
         )
     factors = fine.shape[1] // coarse.shape[1], fine.shape[2] // coarse.shape[2]
     enlarged = UpSampling2D(factors, interpolation="bilinear")(coarse)  # (B, rows, columns, D)

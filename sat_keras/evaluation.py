@@ -23,7 +23,6 @@ _PACKAGES = (
     "pillow",
     "pycocoevalcap",
 )
-_TRUST = ("confidence", "familiarity")  # fields of a caption
 
 
 def evaluate(caption, builder, split, limit=None, attend=None):
@@ -57,7 +56,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
             {
                 "image_id": _image_id(builder, record["filename"]),
                 "caption": each.text,
-                **_trusted(each),
+                **each.trust,
             }
             for record, each in zip(records, found, strict=True)
         ]
@@ -182,11 +181,8 @@ def _trust(captions, references):
         return {}
     if not any(len(each) > 1 for each in references):
         return {}
-    confidence, familiarity = (np.array([each[name] for each in captions]) for name in _TRUST)
+    confidence, familiarity = (
+        np.array([each[name] for each in captions]) for name in ("confidence", "familiarity")
+    )
     sentences = [each["caption"] for each in captions]
     return {"trust": trust_scores(sentences, references, confidence, familiarity)}
-
-
-def _trusted(caption):
-    values = {name: getattr(caption, name) for name in _TRUST}
-    return {name: round(value, 4) for name, value in values.items() if value is not None}

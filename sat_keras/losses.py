@@ -77,8 +77,8 @@ def grounding(alphas, cover, mask):
         Three float tensors `(B, T)`, 0 where a word names nothing: the term; the attention inside
         the boxes, `sum_i alpha_ti cover_ti`; and the mask of the words that name something.
     Reference:
-        Liu et al., 2017, arXiv 1605.09553, section 3.3, compare attention with the whole map of a
-        box. Here it is free to choose any part of the box.
+        Liu et al., 2017, arXiv 1605.09553, compare attention with the whole map of a box.
+        Here it is free to choose any part of the box.
     """
     named = mask * ops.cast(ops.max(cover, axis=-1) > 0, "float32")  # (B, T)
     inside = ops.sum(alphas * cover, axis=-1)  # (B, T)

@@ -86,10 +86,7 @@ def as_record(name, caption, seconds):
     the weights over the grid, rows of columns; `seconds` that captioning took; `time`, UTC. Of a
     file that is calibrated, `confidence` and `familiarity`, 0..1, too; and `warning`, where the
     photo is unlike those that the captioner learnt from."""
-    trust = {}
-    if caption.confidence is not None:
-        trust["confidence"] = round(caption.confidence, 4)
-        trust["familiarity"] = round(caption.familiarity, 4)
+    trust = caption.trust
     if caption.is_unfamiliar:
         trust["warning"] = UNFAMILIAR_IN_WORDS
     return {

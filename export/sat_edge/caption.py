@@ -45,6 +45,12 @@ class Caption:
         """Whether the photo is so unlike the training photos that the caption means little."""
         return self.familiarity is not None and self.familiarity < UNFAMILIAR
 
+    @property
+    def trust(self):
+        """`confidence` and `familiarity` by name, to four places; empty where they are `None`."""
+        values = {"confidence": self.confidence, "familiarity": self.familiarity}
+        return {name: round(value, 4) for name, value in values.items() if value is not None}
+
     @classmethod
     def from_decoder(
         cls,

@@ -47,7 +47,7 @@ def run(options):
             status = fail(error)  # the other photos still get their captions
             continue
         row = {"photo": photo, "caption": found.text, "log_prob": round(found.log_prob, 4)}
-        row |= _trust(found)
+        row |= found.trust
         if found.is_unfamiliar:
             say(f"{photo}: {UNFAMILIAR_IN_WORDS}")
         if options.attention:
@@ -58,9 +58,3 @@ def run(options):
             row["attention"] = str(picture)
         rows.append(row)
     return {"captions": rows}, status
-
-
-def _trust(caption):
-    """Confidence and familiarity, if the captioner is calibrated."""
-    values = {"confidence": caption.confidence, "familiarity": caption.familiarity}
-    return {name: round(value, 4) for name, value in values.items() if value is not None}

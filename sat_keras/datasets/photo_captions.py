@@ -73,7 +73,6 @@ class PhotoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         if entities is not None:
             raise InputError(f"{cls.name} has no phrases in Flickr30k Entities: name none")
-        return
 
     @classmethod
     def config_for(cls, directory, entities):

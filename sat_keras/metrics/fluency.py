@@ -43,9 +43,9 @@ def fluency(captions):
         `mean_length` is in words.
     """
     figures = {
-        "repeated_bigram": sum(map(_repeats_bigram, captions)),
+        "repeated_bigram": sum(_repeated_bigrams(each) > 0 for each in captions),
         "word_and_same_word": sum(map(_joins_word_to_itself, captions)),
-        "near_repeat": sum(map(_repeats_near, captions)),
+        "near_repeat": sum(_near_repeats(each) > 0 for each in captions),
         "distinct": len({tuple(words) for words in captions}),
         "mean_length": sum(map(len, captions)),
     }
@@ -55,17 +55,12 @@ def fluency(captions):
 def repetitions(words):
     """How many places of a caption repeat: a pair of words that came before, and a content word
     that came within four words before, are one each."""
-    bigrams = list(itertools.pairwise(words))
-    near = (
-        word not in _FUNCTION_WORDS and word in words[max(0, place - _NEAR) : place]
-        for place, word in enumerate(words)
-    )
-    return len(bigrams) - len(set(bigrams)) + sum(near)
+    return _repeated_bigrams(words) + _near_repeats(words)
 
 
-def _repeats_bigram(words):
+def _repeated_bigrams(words):
     bigrams = list(itertools.pairwise(words))
-    return len(set(bigrams)) < len(bigrams)
+    return len(bigrams) - len(set(bigrams))
 
 
 def _joins_word_to_itself(words):
@@ -73,8 +68,8 @@ def _joins_word_to_itself(words):
     return any(middle == "and" and before == after for before, middle, after in triples)
 
 
-def _repeats_near(words):
-    return any(
-        word not in _FUNCTION_WORDS and word in words[place + 1 : place + 1 + _NEAR]
+def _near_repeats(words):
+    return sum(
+        word not in _FUNCTION_WORDS and word in words[max(0, place - _NEAR) : place]
         for place, word in enumerate(words)
     )
