@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras import ops
-from tables import save_table, table
+from tables import grounding_of, save_table, table
 
 from sat_keras import datasets
 from sat_keras.evaluation import evaluate
@@ -127,7 +127,7 @@ def markdown(rows):
                     f"{each['pointing']['attention']:.3f} ({each['pointing']['middle']:.3f})"
                     for each in of_both
                 ),
-                " / ".join(f"{each['mass']['attention']:.3f}" for each in of_both),
+                grounding_of(row, "mass"),
             ]
         )
     return table(head, lines)

@@ -1,6 +1,7 @@
 """From Flickr8k's raw files to the rows of the README's table.
 
-    python benchmarks/flickr8k.py --data-dir Flickr8k --encoder-weights imagenet --out runs
+    python benchmarks/flickr8k.py --data-dir Flickr8k --entities Flickr30kEntities \\
+        --encoder-weights imagenet --out runs
 
 Trains each recipe with each seed: a stopped run goes on, and a phase that another recipe has
 already trained is taken from there. Scores every phase's captioner on the validation split, and the
@@ -15,7 +16,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from tables import percent, save_table, table
+from tables import grounding_of, percent, save_table, table
 
 from sat_keras import datasets
 from sat_keras.consensus import WIDE
@@ -72,7 +73,9 @@ def scores_of(runs, builder, split, name, load, search):
     path = runs[0] / f"{split}-{name}.json"
     changed = max((run / CAPTIONER).stat().st_mtime for run in runs)
     if not path.exists() or path.stat().st_mtime < changed:
-        scores, captions = evaluate(partial(load().caption, **search), builder, split)
+        model = load()
+        attend = getattr(model, "attend", None)  # several captioners have no one attention
+        scores, captions = evaluate(partial(model.caption, **search), builder, split, attend=attend)
         used = RunSettings.load(runs[0]).search.override(**search).as_dict()
         settings = {"runs": [run.name for run in runs], "split": split, **used}
         save_results(path, scores, captions, settings)
@@ -108,16 +111,21 @@ def rows_of_consensus(recipes, seed, out, builder, annotations):
 
 def markdown(rows):
     head = ["recipe, seed", "phase", "split", "search", *COLUMNS, "CIDEr"]
+    head += ["pointing, references / own", "mass, references / own", "words repeated"]
     lines = []
     for row in rows:
         cells = [f"{row['recipe']}, {row['seed']}", row["phase"], row["split"], row["search"]]
-        lines.append([*cells, *percent(row, COLUMNS), f"{row['CIDEr']:.3f}"])
+        cells += [*percent(row, COLUMNS), f"{row['CIDEr']:.3f}"]
+        cells += [grounding_of(row, "pointing"), grounding_of(row, "mass")]
+        repeated = row["fluency"]["captions"]["repeated_bigram"]
+        lines.append([*cells, f"{100 * repeated:.1f} %"])
     return table(head, lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--entities", help="default: Flickr30kEntities in --data-dir")
     parser.add_argument("--encoder-weights", default="imagenet", help="MobileNetV2's")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--cache", type=Path, help="default: the folder --out")
@@ -127,7 +135,9 @@ def main():
     keep_freed_memory()
     cache = options.cache or options.out
     annotations = cache / "annotations"
-    builder = datasets.build_records("flickr8k", cache / "records", options.data_dir)
+    builder = datasets.build_records(
+        "flickr8k", cache / "records", options.data_dir, options.entities
+    )
     rows, trained = [], {}
     for seed in options.seeds:
         for recipe in options.recipes:

@@ -16,6 +16,12 @@ def percent(row, names):
     return [f"{100 * row[name]:.1f}" if name in row else "" for name in names]
 
 
+def grounding_of(row, name):
+    """`pointing` or `mass` of a row's attention as a cell: on the references, on its own words."""
+    parts = [row["grounding"].get(words) for words in ("references", "own")]
+    return " / ".join(f"{each['all'][name]['attention']:.3f}" for each in parts if each)
+
+
 def save_table(path, rows, markdown):
     """Writes `rows` to `path.json` and their Markdown to `path.md`."""
     for suffix, text in ((".json", json.dumps(rows, indent=2)), (".md", markdown)):

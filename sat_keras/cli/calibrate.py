@@ -41,12 +41,10 @@ def run(options):
     from sat_keras.runs.sources import load_captioner
 
     captioner = load_captioner(options.model)
-    splits = ("train", "validation")
-    captioner.calibrate(
-        *(
-            build_annotation_cache(annotations(options), builder, split, captioner.encoder)
-            for split in splits
-        )
+    caches = (
+        build_annotation_cache(annotations(options), builder, split, captioner.encoder)
+        for split in ("train", "validation")
     )
+    captioner.calibrate(*caches)
     captioner.save_to_preset(options.out, trained_on=options.dataset)
     return {"preset": str(Path(options.out))}, DONE

@@ -51,32 +51,30 @@ def train_phases(run, phases, builder, cache_dir, verbose="auto"):
         write_json(run / RECIPE, phases)
     for folder, settings in found.items():
         history = train(folder, settings, builder, cache_dir, resume=True, verbose=verbose)
-    if load_run(run).trust is None:
-        try:
-            calibrate_run(run, builder, cache_dir)
-        except TooFewPhotos as error:
-            print(f"{run}: captions have no confidence: {error}", file=sys.stderr)
+    try:
+        calibrate_run(run, builder, cache_dir, anew=False)
+    except TooFewPhotos as error:
+        print(f"{run}: captions have no confidence: {error}", file=sys.stderr)
     return history
 
 
-def calibrate_run(run, builder, cache_dir):
-    """Calibrates a run's captioner, see `Captioner.calibrate`, and writes it anew.
+def calibrate_run(run, builder, cache_dir, anew=True):
+    """Calibrates a run's captioner, see `Captioner.calibrate`, and writes it.
 
     Args:
         run: path of the run folder.
         builder, cache_dir: see `train`.
+        anew: bool. Whether an earlier calibration is replaced. Defaults to `True`.
     Raises:
         InputError: if the folder is no trained run.
         TooFewPhotos: if its data set has too few photos.
     """
-    settings, captioner = RunSettings.load(run), load_run(run)
-    caches = (
-        build_annotation_cache(
-            cache_dir, builder, split, captioner.encoder, pixels=settings.reads_photos
-        )
-        for split in ("train", "validation")
+    captioner = load_run(run)
+    if captioner.trust is not None and not anew:
+        return
+    captioner.calibrate(
+        *_caches(RunSettings.load(run), builder, cache_dir, captioner.encoder).values()
     )
-    captioner.calibrate(*caches)
     with atomic_output(Path(run) / CAPTIONER) as temporary:
         captioner.save(temporary)
 
@@ -105,12 +103,7 @@ def train(run, settings, builder, cache_dir, resume=False, verbose="auto"):
     keras.config.set_dtype_policy(training.precision)
     keras.utils.set_random_seed(training.seed)
     captioner, encoder = _begin(run, settings, resume)
-    caches = {
-        split: build_annotation_cache(
-            cache_dir, builder, split, encoder, pixels=settings.reads_photos
-        )
-        for split in ("train", "validation")
-    }
+    caches = _caches(settings, builder, cache_dir, encoder)
     if captioner is None:
         captioner = _fresh_captioner(settings, encoder, caches["train"].records)
     data = _batches(settings, caches, captioner, first_epoch=len(history))
@@ -248,6 +241,16 @@ def _learning_rate(training, steps):
 
 
 # === The data ===
+
+
+def _caches(settings, builder, cache_dir, encoder):
+    """The `AnnotationCache` of each split that training reads."""
+    return {
+        split: build_annotation_cache(
+            cache_dir, builder, split, encoder, pixels=settings.reads_photos
+        )
+        for split in ("train", "validation")
+    }
 
 
 def _batches(settings, caches, captioner, first_epoch):
