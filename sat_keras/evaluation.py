@@ -48,7 +48,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
         results format: COCO's number of the photo, with other data sets its file name; and of a
         captioner that is calibrated its `confidence` and `familiarity`.
     """
-    captions, references, entropies, has_boxes = [], [], [], False
+    captions, references, entropies, boxes_known = [], [], [], False
     grounding = {"references": Grounding(), "own": Grounding()}
     for photos, records in photo_batches(builder, split, limit):
         found = caption(photos)
@@ -62,7 +62,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
         ]
         references += [record["captions"] for record in records]
         entropies += [_entropies(each.attention) for each in found]
-        has_boxes = has_boxes or any(map(_has_boxes, records))
+        boxes_known = boxes_known or any(map(datasets.has_boxes, records))
         for each, record in zip(found, records, strict=True):
             phrases = named_phrases(builder, each.words, record)
             grounding["own"].add(each.attention, each.regions, phrases)
@@ -71,7 +71,7 @@ def evaluate(caption, builder, split, limit=None, attend=None):
     scores = caption_scores([each["caption"] for each in captions], references)
     scores["attention_entropy"] = float(np.concatenate(entropies).mean())
     scores |= _wording(captions, references) | _trust(captions, references)
-    if has_boxes:
+    if boxes_known:
         measured = grounding if attend else {"own": grounding["own"]}
         scores["grounding"] = {name: each.scores() for name, each in measured.items()}
     return {**scores, "photos": len(captions)}, captions
@@ -151,10 +151,6 @@ def save_results(path, scores, captions, settings):
 def _image_id(builder, filename):
     # COCO_val2014_000000391895.jpg
     return int(Path(filename).stem.rpartition("_")[2]) if builder.name == "coco" else filename
-
-
-def _has_boxes(record):
-    return any(phrase["boxes"] for phrases in record["phrases"] for phrase in phrases)
 
 
 def _entropies(attention):

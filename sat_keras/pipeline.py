@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sat_edge.caption import PAD
 from sat_edge.errors import InputError
+from sat_keras.datasets import no_boxes
 from sat_keras.metrics.grounding import share_inside
 
 _ZOOM = 0.85  # the least side of an augmented photo, of the whole one
@@ -65,9 +66,7 @@ def batches(
         raise InputError("augment needs a cache of photos, not of annotations")
     captions = _Captions(cache.records, vocabulary, max_length)
     if regions is not None and not captions.phrases:
-        raise InputError(
-            "grounding needs boxes, and the records have none: name --entities DIR, or grounding 0"
-        )
+        raise no_boxes()
     photos_per_batch = batch_size // captions_per_photo
     rows = len(cache) if captions_per_photo > 1 else len(captions.lengths)
     epochs = itertools.count(first_epoch)

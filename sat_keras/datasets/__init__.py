@@ -116,6 +116,24 @@ def read_photos(builder, split, first=0):
         yield name, encoded, {"filename": name, "captions": texts, "phrases": phrases, **record}
 
 
+def check_boxes(builder, split):
+    """Raises `InputError` if no phrase of a split has boxes."""
+    if not any(has_boxes(record) for *_, record in read_photos(builder, split)):
+        raise no_boxes()
+
+
+def no_boxes():
+    """The error where a training needs boxes and there are none."""
+    return InputError(
+        "grounding needs boxes, and the records have none: name --entities DIR, or grounding 0"
+    )
+
+
+def has_boxes(record):
+    """Whether a phrase of a record of `read_photos` has any."""
+    return any(phrase["boxes"] for phrases in record["phrases"] for phrase in phrases)
+
+
 def _plain(value):
     """Values of NumPy and ragged tensors as Python's, text as str."""
     if isinstance(value, dict):

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from sat_edge.errors import InputError, check_choice
-from sat_keras import pipeline
+from sat_keras import datasets, pipeline
 from sat_keras.annotation_cache import build_annotation_cache
 from sat_keras.captioner import Captioner
 from sat_keras.encoders import BACKBONES, Encoder
@@ -40,13 +40,15 @@ def train_phases(run, phases, builder, cache_dir, verbose="auto"):
         The last phase's history, see `train`. Its captioner is calibrated, unless the data set has
         too few photos for that.
     Raises:
-        InputError: if a phase was begun with other settings.
+        InputError: if a phase was begun with other settings, or needs boxes and there are none.
     """
     run = Path(run)
     found = phase_settings(run, phases)
     for folder, settings in found.items():
         if (folder / CONFIG).exists() and not alike(RunSettings.load(folder), settings):
             raise InputError(f"{folder}: was begun with other settings; name another folder")
+    if any(Objective.from_config(each.objective).needs_boxes for each in found.values()):
+        datasets.check_boxes(builder, "train")  # before anything slow
     if len(phases) > 1:
         write_json(run / RECIPE, phases)
     for folder, settings in found.items():

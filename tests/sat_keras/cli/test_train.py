@@ -25,6 +25,13 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(trained, fails
     fails([*again, "--resume", "--samples", "9"], "samples is no setting of objective cross-")
 
 
+def test_boxes_that_are_needed_and_missing_are_missed_at_once(trained, tiny, fails, tmp_path):
+    run = tmp_path / "run"
+    needs = ["train", "flickr8k", f"--out={run}", "--grounding=0.5", *trained["places"], *tiny]
+    fails(needs, "grounding needs boxes, and the records have none: name --entities DIR")
+    assert not run.exists()
+
+
 def test_a_finished_run_stays_as_it_is(trained, capsys):
     again = ["train", "flickr8k", "--out", trained["run"], *trained["places"], "--resume"]
     capsys.readouterr()
