@@ -2,7 +2,7 @@
 
     python benchmarks/compare_systems.py shapes --out runs/shapes
     python benchmarks/compare_systems.py flickr8k --out runs/flickr8k --data-dir Flickr8k \\
-        --encoder-weights imagenet
+        --entities Flickr30kEntities --encoder-weights imagenet
 
 Trains the systems that are missing in the folder (a stopped run goes on), captions the test split
 greedily with each, exports each to a `.tflite` file, and counts the test photos that this file
@@ -38,6 +38,7 @@ from sat_keras.runs.sources import trained_on
 from sat_keras.runs.training import compile_captioner, train_phases
 
 HARD = {"entropy": 0.002}
+GROUNDED = {"grounding": 0.5}
 SYSTEMS = {  # settings beside a budget's
     "inject-first": {"decoder": {"attention": "none", "inject": "first"}},
     "inject-every": {"decoder": {"attention": "none", "inject": "every"}},
@@ -47,6 +48,11 @@ SYSTEMS = {  # settings beside a budget's
     "hard-bilinear": {"decoder": {"attention": "hard", "scorer": "bilinear"}, "objective": HARD},
     "hard-additive-cold": {"decoder": {"attention": "hard"}, "objective": HARD},
     "patches": {"encoder": {"patches": 3}},
+    "soft-additive-grounded": {"objective": GROUNDED},
+    "hard-additive-grounded": {
+        "decoder": {"attention": "hard"},
+        "objective": {**HARD, **GROUNDED},
+    },
     # A second phase, beyond the budget.
     "soft-additive-self-critical": {
         "objective": {"name": "self-critical"},
@@ -55,7 +61,7 @@ SYSTEMS = {  # settings beside a budget's
     },
 }
 # The same epochs, the first two thirds of them with soft attention.
-BEGIN_SOFT = ("hard-additive", "hard-bilinear")
+BEGIN_SOFT = ("hard-additive", "hard-bilinear", "hard-additive-grounded")
 BUDGETS = {
     "shapes": RECIPES["demo"]()[""],
     "flickr8k": {
@@ -90,8 +96,9 @@ def phases(name, dataset, folder, weights):
         return {"": settings(decoder, objective)}
     epochs, rate = of_training["epochs"], of_training["learning_rate"]
     first = epochs * 2 // 3
+    both = {each: objective[each] for each in GROUNDED if each in objective}
     return {
-        "soft": settings({**decoder, "attention": "soft"}, {}, epochs=first),
+        "soft": settings({**decoder, "attention": "soft"}, both, epochs=first),
         "hard": settings(decoder, objective, epochs=epochs - first, learning_rate=rate / 3),
     }
 
@@ -126,8 +133,10 @@ def training_step(run, builder, cache_dir):
         cache_dir, builder, "validation", captioner.encoder, pixels=settings.reads_photos
     )
     sizes = (settings.data.batch_size, settings.data.captions_per_photo)
-    batch = next(iter(batches(cache, captioner.vocabulary, *sizes, shuffle=False).skip(8)))
     compile_captioner(captioner, settings, steps=1)
+    regions = captioner.encoder.regions if captioner.objective.needs_boxes else None
+    data = batches(cache, captioner.vocabulary, *sizes, shuffle=False, regions=regions)
+    batch = next(iter(data.skip(8)))
     # Any corpus: only the time matters.
     captioner.objective.prepare([[[4]], [[5]]], captioner.vocabulary)
     step = tf.function(captioner.train_step, autograph=False)
@@ -159,13 +168,16 @@ def main():
     parser.add_argument("dataset", choices=BUDGETS)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--data-dir")
+    parser.add_argument("--entities", help="default: Flickr30kEntities in --data-dir")
     parser.add_argument("--cache", type=Path, help="default: the folder --out")
     parser.add_argument("--encoder-weights")
     parser.add_argument("--only", nargs="*", default=list(SYSTEMS), choices=SYSTEMS)
     options = parser.parse_args()
     keep_freed_memory()
     cache = options.cache or options.out
-    builder = datasets.build_records(options.dataset, cache / "records", options.data_dir)
+    builder = datasets.build_records(
+        options.dataset, cache / "records", options.data_dir, options.entities
+    )
     rows = {}
     for name in options.only:
         run = options.out / name
