@@ -154,7 +154,7 @@ def main():
         run = options.out / name.replace(" ", "-").replace(",", "")
         settings = override(override({"": BUDGET}, "flickr8k", CHOICES[name]), "flickr8k", named)
         train_phases(run, settings, builder, cache / "annotations", verbose=2)
-        result = run / "result.json"
+        result = run / f"result-{options.limit or 'all'}.json"
         if not result.exists() or result.stat().st_mtime < (run / CAPTIONER).stat().st_mtime:
             write_json(result, measure(run, builder, options.limit))
         rows[name] = json.loads(result.read_text())

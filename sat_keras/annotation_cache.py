@@ -1,7 +1,7 @@
 """Annotations on disk: every photo goes through the frozen encoder once.
 
 A cache is a folder for one split. It holds `meta.json` (what it was made from), `records.jsonl`
-(file names and captions) and shards `00000.npy, ...` of a few hundred photos each, float16
+(file names, captions, phrases) and shards `00000.npy, ...` of a few hundred photos each, float16
 `(n, L, D)`. A cache of pixels holds the resized photos instead, uint8 `(n, H, W, 3)`, for training
 that goes through the encoder at every step. The name of the folder is a digest of data set, split,
 encoder, weights, layer and image size, so other settings never read it. Shards are written whole,

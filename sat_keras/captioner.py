@@ -56,8 +56,9 @@ class Captioner(Trainable):
     `fit` takes batches `(x, tokens)`: `x` images `(N, H, W, 3)` or the encoder's annotations
     `(N, L, D)`; `tokens` int `(N, T + 1)`, a caption of each from `<start>` on, padded with
     `<pad>`, or `(N, C, T + 1)`, C captions of each. A third element, `sample_weight` `(N,)`, scales
-    the loss of each photo; of the shape of the words to predict, that of each word. A mean is over
-    all captions of the batch, whatever their weights.
+    the loss of each photo; of the shape of the words to predict, that of each word. Objectives with
+    grounding take a dict in place of `tokens`: `tokens`, and `cover` `(N, C, T, L)`, see
+    `pipeline.batches`. A mean is over all captions of the batch, whatever their weights.
 
     The encoder is frozen at first. `captioner.encoder.fine_tune()`, or `encoder.trainable = True`,
     lets it learn from images; `compile` afterwards.

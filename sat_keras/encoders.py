@@ -217,7 +217,10 @@ class Encoder(keras.Model):
 
     def digest(self):
         """SHA-256 of everything that decides what this encoder says about a picture."""
-        digest = hashlib.sha256(repr(sorted(self.get_config().items())).encode())
+        config = self.get_config()
+        if self.fine_layer is None:  # so that digests are those of before there was one
+            del config["fine_layer"]
+        digest = hashlib.sha256(repr(sorted(config.items())).encode())
         for weight in self.get_weights():
             digest.update(weight.tobytes())
         return digest.hexdigest()

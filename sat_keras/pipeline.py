@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from sat_edge.caption import PAD
 from sat_edge.errors import InputError
-from sat_keras.datasets import no_boxes
 from sat_keras.metrics.grounding import share_inside
 
 _ZOOM = 0.85  # the least side of an augmented photo, of the whole one
@@ -64,9 +63,9 @@ def batches(
     """
     if augment and len(cache.row_shape) != 3:
         raise InputError("augment needs a cache of photos, not of annotations")
-    captions = _Captions(cache.records, vocabulary, max_length)
+    captions = _Captions(cache.records, vocabulary, max_length, with_phrases=regions is not None)
     if regions is not None and not captions.phrases:
-        raise no_boxes()
+        raise InputError("grounding needs boxes, and the records have none: set grounding to 0")
     photos_per_batch = batch_size // captions_per_photo
     rows = len(cache) if captions_per_photo > 1 else len(captions.lengths)
     epochs = itertools.count(first_epoch)
@@ -124,15 +123,17 @@ class _Captions:
     Attributes:
         lengths: int array `(N,)`, ids of each caption, `<start>` and `<end>` among them.
         photo_of: int array `(N,)`.
-        phrases: dict, a caption's number to its phrases: `(first, end, boxes (K, 4))`.
+        phrases: dict, a caption's number to its phrases: `(first, end, boxes (K, 4))`; empty unless
+            they are asked for.
     """
 
-    def __init__(self, records, vocabulary, max_length):
+    def __init__(self, records, vocabulary, max_length, with_phrases):
         encoded, self._first = [], [0]  # where the captions of each photo begin, and N
         self.phrases = {}
         for record in records:
             encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
-            for number, phrases in enumerate(record.get("phrases", ()), start=self._first[-1]):
+            of_captions = record["phrases"] if with_phrases else ()
+            for number, phrases in enumerate(of_captions, start=self._first[-1]):
                 found = [
                     (p["first"], p["end"], np.array(p["boxes"])) for p in phrases if p["boxes"]
                 ]

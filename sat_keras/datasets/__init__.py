@@ -119,14 +119,10 @@ def read_photos(builder, split, first=0):
 def check_boxes(builder, split):
     """Raises `InputError` if no phrase of a split has boxes."""
     if not any(has_boxes(record) for *_, record in read_photos(builder, split)):
-        raise no_boxes()
-
-
-def no_boxes():
-    """The error where a training needs boxes and there are none."""
-    return InputError(
-        "grounding needs boxes, and the records have none: name --entities DIR, or grounding 0"
-    )
+        raise InputError(
+            f"grounding needs boxes, and no caption of split {split} has any: bring boxes "
+            "(--entities DIR for those of Flickr's photos), or set grounding to 0"
+        )
 
 
 def has_boxes(record):

@@ -35,8 +35,8 @@ def read_phrases(directory, name, captions):
     The captions of Flickr30k Entities have the words of Flickr8k's and Flickr30k's but for
     corrections, in another order. A caption is compared with the sentence that is most like it,
     word by word. A phrase is kept if each of its words has its place in the caption: there it
-    stands itself, or another word in its stead ("gray", "grey"), or the phrase's words stand for
-    others of another number ("long-haired", "long haired").
+    stands itself, or another word in its stead ("gray", "grey"), or the caption has more or fewer
+    words for those of the phrase ("long-haired", "long haired").
 
     Args:
         directory: path of the folder, with `Sentences/` and `Annotations/` in it.

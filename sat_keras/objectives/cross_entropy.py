@@ -1,6 +1,5 @@
 from dataclasses import dataclass
 
-from sat_edge.errors import InputError
 from sat_keras.fields import setting
 from sat_keras.objectives.objective import Objective
 
@@ -36,11 +35,6 @@ class CrossEntropy(Objective, name="cross-entropy"):
     grounding: float = setting(0.0, "factor of grounded attention; needs boxes", least=0)
 
     default_for = ("soft", "none")
-
-    def build(self, captioner):
-        super().build(captioner)
-        if self.needs_boxes and captioner.attention == "none":
-            raise InputError("grounding trains attention, and this captioner has none: name 0")
 
     def __call__(self, captioner, batch, training):
         previous = self.previous_words(captioner, batch) if training else batch.previous

@@ -92,7 +92,9 @@ class Objective:
         if not self.needs_boxes:
             return 0.0, {}
         if batch.cover is None:
-            raise InputError("grounding needs boxes: train on batches that bring them, or name 0")
+            raise InputError(
+                "grounding needs boxes: train on batches that bring them, or set grounding to 0"
+            )
         term, inside, named = losses.grounding(alphas, batch.cover, batch.mask)  # (B, T) each
         totals = {"grounded_mass": (ops.sum(inside), ops.sum(named))}
         return self.grounding * ops.sum(term, axis=-1), totals
@@ -135,13 +137,16 @@ class Objective:
 
     # === Settings ===
 
-    @classmethod
-    def check_attention(cls, attention):
+    def check_attention(self, attention):
         """Raises `InputError` if it cannot train this kind of attention."""
-        if cls.attentions and attention not in cls.attentions:
+        if self.attentions and attention not in self.attentions:
             raise InputError(
-                f"objective {cls.name} trains attention {', '.join(cls.attentions)}, "
+                f"objective {self.name} trains attention {', '.join(self.attentions)}, "
                 f"not {attention}: choose another objective"
+            )
+        if self.needs_boxes and attention == "none":
+            raise InputError(
+                "grounding trains attention, and this captioner has none: set grounding to 0"
             )
 
     def get_config(self):

@@ -15,8 +15,9 @@ class SelfCritical(Objective, name="self-critical"):
 
     The loss of a drawn caption w is `-(r(w) - r(greedy)) log p(w)`. As many captions are drawn of
     each photo as the batch has references of it. The loss of a reference y, `-lambda_x log p(y)`
-    and the term of grounded attention, is added. Nothing is dropped, no location is sampled, and
-    sample weights do nothing. Validation reports the likelihood of the references.
+    and the term of grounded attention, is added. Nothing is dropped, and no location is sampled.
+    Sample weights scale the terms of references alone. Validation reports the likelihood of
+    references.
 
     Args:
         reward: `metrics.CaptionReward` of the training split's ids. Defaults to `None`: a run makes

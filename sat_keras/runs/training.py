@@ -48,7 +48,8 @@ def train_phases(run, phases, builder, cache_dir, verbose="auto"):
         if (folder / CONFIG).exists() and not alike(RunSettings.load(folder), settings):
             raise InputError(f"{folder}: was begun with other settings; name another folder")
     if any(Objective.from_config(each.objective).needs_boxes for each in found.values()):
-        datasets.check_boxes(builder, "train")  # before anything slow
+        for split in ("train", "validation"):
+            datasets.check_boxes(builder, split)  # before anything slow
     if len(phases) > 1:
         write_json(run / RECIPE, phases)
     for folder, settings in found.items():

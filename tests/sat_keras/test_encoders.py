@@ -1,3 +1,5 @@
+import hashlib
+
 import keras
 import numpy as np
 import pytest
@@ -218,6 +220,25 @@ def test_digest_tells_encoders_apart():
     two = build(alpha=0.25, image_size=(32, 32), layer="conv_pw_13_relu")
     two.set_weights(one.get_weights())
     assert one.digest() != two.digest()
+    fine = build(alpha=0.25, image_size=(32, 32), fine_layer="conv_pw_3_relu")
+    assert one.digest() != fine.digest()
+
+
+def test_digest_of_an_encoder_without_a_fine_layer_is_as_presets_stored_it():
+    """Before encoders had one, it was not among the settings."""
+    encoder = encoders.mobilenet(alpha=0.25, image_size=(32, 32), name="one")
+    settings = [
+        ("alpha", 0.25),
+        ("backbone", "mobilenet"),
+        ("image_size", (32, 32)),
+        ("layer", "conv_pw_13_relu"),
+        ("name", "one"),
+        ("patches", 0),
+    ]
+    wanted = hashlib.sha256(repr(settings).encode())
+    for weight in encoder.get_weights():
+        wanted.update(weight.tobytes())
+    assert encoder.digest() == wanted.hexdigest()
 
 
 @pytest.mark.parametrize(

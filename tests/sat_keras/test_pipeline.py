@@ -224,6 +224,16 @@ class BoxedPhotos(FakePhotos):
         return np.stack([photo] * len(rows)).astype("uint8")
 
 
+def test_a_phrase_beyond_the_longest_caption_names_nothing(vocabulary):
+    """Words 1 and 2 are left of each caption: of the second phrase none, of the first one both."""
+    whole = np.array([[0.0, 0.0, 1.0, 1.0]])
+    cut = batches(BoxedPhotos(), vocabulary, 2, captions_per_photo=2, max_length=3, regions=whole)
+    for _, data in cut:
+        cover = data["cover"].numpy()[..., 0]  # (1, 2, 3)
+        area = 0.7 * 0.4  # of LEFT
+        np.testing.assert_allclose(cover, [[[area, area, 0.0]] * 2], rtol=1e-5)
+
+
 def inside(y, x, boxes):
     """Whether points, 0..1 of the whole photo, lie in any box."""
     return np.any([(b[0] <= y) & (y <= b[2]) & (b[1] <= x) & (x <= b[3]) for b in boxes], axis=0)

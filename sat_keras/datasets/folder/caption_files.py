@@ -7,7 +7,8 @@
   [{"image_id", "caption"}]}`.
 
 A `split` is `train`, `validation` or `test`. Where no photo has one, photos are drawn into splits.
-A box is shares of the photo, 0..1 from its top left corner; its `type` defaults to `object`.
+A box is shares of the photo as it is seen, upright, 0..1 from its top left corner; its `type`
+defaults to `object`.
 """
 
 import csv
@@ -146,6 +147,8 @@ def _read_boxes(boxes):
             problems.append(f"boxes[{i}] has no name")
         elif not isinstance(type_, str) or not type_:
             problems.append(f"boxes[{i}], {name}: its type {type_!r} is no text")
+        elif type_ == "all":
+            problems.append(f"boxes[{i}], {name}: its type is all, as the total is called")
         elif wrong := _wrong_box(each.get("box")):
             problems.append(f"boxes[{i}], {name}: {wrong}")
         else:

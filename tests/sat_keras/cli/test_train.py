@@ -28,7 +28,8 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(trained, fails
 def test_boxes_that_are_needed_and_missing_are_missed_at_once(trained, tiny, fails, tmp_path):
     run = tmp_path / "run"
     needs = ["train", "flickr8k", f"--out={run}", "--grounding=0.5", *trained["places"], *tiny]
-    fails(needs, "grounding needs boxes, and the records have none: name --entities DIR")
+    fails(needs, "grounding needs boxes, and no caption of split train has any: bring boxes")
+    fails([*needs, "--attention=none"], "this captioner has none: set grounding to 0")
     assert not run.exists()
 
 

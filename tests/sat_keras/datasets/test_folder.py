@@ -357,6 +357,7 @@ def test_wrong_boxes_are_listed_with_their_lines(photos, tmp_path):
         ([{"name": "dog", "box": [0, 0.5, 1, 0.4]}], "boxes[0], dog: xmin 0.5 of its box is not "),
         ([{**good, "type": 3}], "boxes[0], dog: its type 3 is no text"),
         ([{**good, "type": ""}], "boxes[0], dog: its type '' is no text"),
+        ([{**good, "type": "all"}], "boxes[0], dog: its type is all, as the total is called"),
     ]
     for each in (faults, more):
         lines = [

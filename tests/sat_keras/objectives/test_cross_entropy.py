@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from sat_edge import InputError
 from sat_edge.caption import START
-from sat_keras.objectives import CrossEntropy, Objective
+from sat_keras.objectives import CrossEntropy, Objective, SelfCritical
 from sat_keras.trainable import Batch
 
 
@@ -169,5 +169,6 @@ def test_grounding_needs_boxes_and_attention(make_fresh, training_batch):
     model.compile(objective=CrossEntropy(grounding=1.0))
     with pytest.raises(InputError, match="grounding needs boxes"):
         model.train_on_batch(*training_batch)
-    with pytest.raises(InputError, match="this captioner has none"):
-        make_fresh(attention="none").compile(objective=CrossEntropy(grounding=1.0))
+    for objective in (CrossEntropy(grounding=1.0), SelfCritical(grounding=1.0)):
+        with pytest.raises(InputError, match="this captioner has none: set grounding to 0"):
+            make_fresh(attention="none").compile(objective=objective)

@@ -36,11 +36,12 @@ def settings_of(nested):
 
 
 @pytest.fixture(scope="session")
-def builder(make_flickr8k, tmp_path_factory):
-    """Records of four photos to train on, three to validate, one to test."""
+def builder(make_flickr8k, make_entities, tmp_path_factory):
+    """Records with boxes of four photos to train on, three to validate, one to test."""
     folder = tmp_path_factory.mktemp("data")
     official = make_flickr8k(folder / "flickr8k", photos=8, validation=3)
-    return datasets.build_records("flickr8k", folder / "records", official)
+    entities = make_entities(folder / "entities", photos=8)
+    return datasets.build_records("flickr8k", folder / "records", official, entities)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ PHASES = {
         "training": {"fine_tune": "conv_pw_10", "warmup": 3},
     },
     "hard": {"decoder": {"attention": "hard"}, "objective": {"entropy": 0.01}},
+    "grounded": {"objective": {"grounding": 0.5}},
     "scheduled sampling": {"objective": {"scheduled_sampling": 0.5}},
     "self-critical": {
         "objective": {"name": "self-critical"},
