@@ -132,7 +132,7 @@ class _Captions:
         self.phrases = {}
         for record in records:
             encoded += [vocabulary.encode(caption, max_length) for caption in record["captions"]]
-            of_captions = record["phrases"] if with_phrases else ()
+            of_captions = record.get("phrases", ()) if with_phrases else ()
             for number, phrases in enumerate(of_captions, start=self._first[-1]):
                 found = [
                     (p["first"], p["end"], np.array(p["boxes"])) for p in phrases if p["boxes"]

@@ -231,7 +231,7 @@ def test_digest_of_an_encoder_without_a_fine_layer_is_as_presets_stored_it():
         ("alpha", 0.25),
         ("backbone", "mobilenet"),
         ("image_size", (32, 32)),
-        ("layer", "conv_pw_13_relu"),
+        ("layer", None),
         ("name", "one"),
         ("patches", 0),
     ]

@@ -147,7 +147,7 @@ def test_other_data(builder, soft, settings_of, tmp_path):
     class Other:
         info = type("Info", (), {"full_name": "folder/abc/1.0.0", "splits": builder.info.splits})
 
-    with pytest.raises(InputError, match=r"run: was begun with flickr8k/1.1.0, and this is folder"):
+    with pytest.raises(InputError, match="begun with flickr8k/entities/1.1.0, and this is folder"):
         train(path, settings_of(), Other, soft[1], resume=True, verbose=0)
 
 
