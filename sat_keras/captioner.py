@@ -206,7 +206,7 @@ class Captioner(Trainable):
 
     def annotations(self, photos):
         """What the encoder says of photos: float32 array `(B, L, D)`. `photos` as `caption`'s."""
-        return np.concatenate([each.numpy() for each in self._batches(photos)])
+        return np.concatenate([each.numpy() for each in self._batches(photos)]).astype("float32")
 
     def caption(self, photos, **search):
         """The best caption of each photo.

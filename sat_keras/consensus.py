@@ -84,7 +84,7 @@ class Consensus:
                 the beam is a candidate.
         Returns:
             List of `Caption`. Its `score` is the sum above, its attention that of the captioner
-            that found it.
+            that found it; its confidence and familiarity are not known.
         Raises:
             InputError: if a photo cannot be read, or for a search that cannot be.
         """
@@ -102,7 +102,9 @@ class Consensus:
         for each, agreed in zip(candidates, agreement, strict=True):
             scores = [one.score for one in each] + self.weight * agreed
             first = int(np.argmax(scores))
-            best.append(dataclasses.replace(each[first], score=float(scores[first])))
+            # Calibrated for another search and another choice.
+            unknown = {"confidence": None, "familiarity": None}
+            best.append(dataclasses.replace(each[first], score=float(scores[first]), **unknown))
         return best
 
     def agreement(self, features, candidates):

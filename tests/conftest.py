@@ -225,8 +225,9 @@ def calibrated(make_captioner, make_cache):
     trust, rng = model.trust, np.random.default_rng(5)
     trust.probability_factor.assign(1.0)
     trust.mean_words.assign(rng.uniform(0, 1, trust.words) * (np.arange(trust.words) > 3))
+    trust.to_words.assign(rng.normal(0, 0.3, trust.to_words.shape) * (np.arange(trust.words) > 3))
     trust.to_outlook.assign(rng.normal(0, 0.02, trust.to_outlook.shape))
-    trust.score_knots.assign(np.linspace(-1, 3, 12))
+    trust.score_knots.assign(np.linspace(-0.5, 1.5, 12))
     trust.confidence_knots.assign(np.linspace(0.1, 0.9, 12) ** 1.5)
     return model
 

@@ -35,8 +35,10 @@ def quantize(model, encoder, decoder, encoder_name, images=None):
     work = quantizer.Quantizer(pack(parsed))
     inside = rf"(^|.*[/;]){re.escape(encoder_name)}(_\d+)?/.*"
     # What says how far a caption is to be trusted stays in float32: it is small, and its sums of
-    # squares are not.
-    outside = rf"^(?!{inside}|(^|.*[/;]){TRUST}/)"
+    # squares are not. A product that is an output of `encode` is called after that, not by its
+    # layer.
+    of_trust = [_scope(*where) for *where, weight in _products(parsed) if _is_of_trust(weight)]
+    outside = rf"^(?!{'|'.join([inside, f'(^|.*[/;]){TRUST}/', *of_trust])})"
     if images is not None:
         work.add_static_config(inside, _Op.ALL_SUPPORTED, 8, 8)
     for operator in _PRODUCTS:
@@ -70,10 +72,21 @@ def _add(work, scope, operator, scheme):
 
 
 def _in_blocks(parsed):
-    """Scopes of the products whose weights' rows are whole blocks."""
-    for graph, operator, kind in operators(parsed):
-        if kind == "FULLY_CONNECTED" and graph.tensors[operator.inputs[1]].shape[1] % 64 == 0:
+    """Scopes of the decoder's products whose weights' rows are whole blocks."""
+    for graph, operator, weight in _products(parsed):
+        if not _is_of_trust(weight) and weight.shape[1] % 64 == 0:
             yield _scope(graph, operator)
+
+
+def _products(parsed):
+    """Of each product of vectors: its graph, its operator, its weights' tensor."""
+    for graph, operator, kind in operators(parsed):
+        if kind == "FULLY_CONNECTED":
+            yield graph, operator, graph.tensors[operator.inputs[1]]
+
+
+def _is_of_trust(weight):
+    return f"{TRUST}/" in weight.name.decode()
 
 
 def _large_kernels(parsed):

@@ -81,12 +81,16 @@ def verify(captioner, path, builder, split="test", limit=None, most_lost=0.05):
         known = [(a, b) for a, b in ends if a is not None and b is not None]
         if known:
             result[f"{name}_difference"] = max(abs(a - b) for a, b in known)
+    calibrated = [any(c.confidence is not None for c in each) for each in (found, wanted)]
     for name in (each for each in ("BLEU-4", "METEOR", "CIDEr") if each in scores):
         result |= {name: scores[name], f"{name}_difference": scores[name] - source[name]}
     grounding = {name: each.scores()["all"] for name, each in groundings.items()}
     if any(each["phrases"] for each in grounding.values()):
         result["grounding"] = grounding
     why = _shortcomings(result, artefact.is_exact, source["CIDEr"], most_lost)
+    if calibrated[0] != calibrated[1]:
+        one = "it" if calibrated[0] else "its captioner"
+        why.append(f"{one} alone is calibrated: export again")
     if path.is_file():
         result["contents"] = contents(path, captioner.encoder.name)
     return {"passed": not why, "why": "; ".join(why), **result}
@@ -99,8 +103,9 @@ def _shortcomings(result, exact, cider, most_lost):
     why = []
     if result["same"] < SAME:
         why.append(f"{result['same']:.1%} of captions are the same")
-    if (result["attention_difference"] or 0) > CLOSE:
-        why.append(f"attention differs by {result['attention_difference']:.1e}")
+    for name in ("attention", "confidence", "familiarity"):
+        if (result.get(f"{name}_difference") or 0) > CLOSE:
+            why.append(f"{name} differs by {result[f'{name}_difference']:.1e}")
     return why
 
 

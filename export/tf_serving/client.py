@@ -13,10 +13,24 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    """What the server says of a photo; the last two of a calibrated captioner alone."""
+
+    caption: str
+    log_prob: float
+    ok: bool
+    confidence: float | None = None
+    familiarity: float | None = None
+
+
+_OUTPUTS = ("captions", "log_prob", "ok", "confidence", "familiarity")  # of an `Answer`, in order
 
 
 def over_rest(address, model, photos, timeout=60):
-    """A list of `(caption, log_prob, ok)`, one a photo (its bytes)."""
+    """A list of `Answer`s, one a photo (its bytes)."""
     instances = [{"b64": base64.b64encode(photo).decode()} for photo in photos]
     request = urllib.request.Request(
         f"http://{address}/v1/models/{model}:predict",
@@ -25,7 +39,7 @@ def over_rest(address, model, photos, timeout=60):
     )
     with urllib.request.urlopen(request, timeout=timeout) as response:
         rows = json.load(response)["predictions"]
-    return [(row["captions"], row["log_prob"], row["ok"]) for row in rows]
+    return [Answer(*(row.get(name) for name in _OUTPUTS)) for row in rows]
 
 
 def predict_request(model, photos, signature="serving_default"):
@@ -41,18 +55,16 @@ def predict_request(model, photos, signature="serving_default"):
 
 
 def read_response(response):
-    """A `PredictResponse` as a list of `(caption, log_prob, ok)`."""
+    """A `PredictResponse` as a list of `Answer`s."""
     import tensorflow as tf
 
-    names = ("captions", "log_prob", "ok")
+    names = [name for name in _OUTPUTS if name in response.outputs]
     columns = (tf.make_ndarray(response.outputs[name]).tolist() for name in names)
-    return [
-        (caption.decode(), log_prob, ok) for caption, log_prob, ok in zip(*columns, strict=True)
-    ]
+    return [Answer(caption.decode(), *others) for caption, *others in zip(*columns, strict=True)]
 
 
 def over_grpc(address, model, photos, timeout=60):
-    """A list of `(caption, log_prob, ok)`, one a photo (its bytes)."""
+    """A list of `Answer`s, one a photo (its bytes)."""
     import grpc
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -62,9 +74,11 @@ def over_grpc(address, model, photos, timeout=60):
 
 
 def print_captions(photos, rows):
-    """A line a photo (its path), `rows` as above."""
-    for path, (caption, log_prob, ok) in zip(photos, rows, strict=True):
-        print(f"{path}\t{caption if ok else '(no photo that can be read)'}\t{log_prob:.3f}")
+    """A line a photo (its path): caption, log-probability, confidence and familiarity, if known."""
+    for path, each in zip(photos, rows, strict=True):
+        caption = each.caption if each.ok else "(no photo that can be read)"
+        numbers = [x for x in (each.log_prob, each.confidence, each.familiarity) if x is not None]
+        print("\t".join([path, caption, *(f"{x:.3f}" for x in numbers)]))
 
 
 def main():
@@ -86,7 +100,7 @@ def main():
         name = error.filename or options.rest
         sys.exit(f"{name}: {error.strerror or getattr(error, 'reason', error)}")
     print_captions(options.photos, rows)
-    if not all(ok for _, _, ok in rows):
+    if not all(each.ok for each in rows):
         sys.exit(1)
 
 

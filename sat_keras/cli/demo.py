@@ -27,17 +27,16 @@ def run(options):
     from sat_keras.files import atomic_output
     from sat_keras.recipes import RECIPES
     from sat_keras.runs.folder import load_run
-    from sat_keras.runs.settings import RunSettings
-    from sat_keras.runs.training import train
+    from sat_keras.runs.training import train_phases
     from sat_keras.visualize import save_attention
 
     began = time.monotonic()
     out = Path(options.out)
-    settings = RunSettings.from_dict({"dataset": "shapes", **RECIPES["demo"]()[""]})
+    settings = {"dataset": "shapes", **RECIPES["demo"]()[""]}
     say("1/5 drawing 9,000 pictures")
     builder = datasets.build_records("shapes", out / "records")
-    say(f"2/5 training for {settings.training.epochs} epochs")
-    train(out, settings, builder, out / "annotations", verbose=verbosity())
+    say(f"2/5 training for {settings['training']['epochs']} epochs")
+    train_phases(out, {"": settings}, builder, out / "annotations", verbosity())
     captioner = load_run(out)
     say("3/5 captioning the test split")
     scores, _ = evaluate(captioner.caption, builder, "test")

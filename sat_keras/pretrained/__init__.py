@@ -141,4 +141,4 @@ def _damage_named(directory):
     except (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
         raise InputError(f"{directory}: not a preset's files ({error})") from error
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{directory / _WEIGHTS}: damaged ({error})") from error
+        raise InputError(f"{directory}: its weights are damaged ({error})") from error

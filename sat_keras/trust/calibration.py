@@ -48,7 +48,7 @@ def calibrate(captioner, train, validation):
     words = min(_WORDS, len(captioner.vocabulary))
     rank = min(_RANK, size, max(1, _NUMBERS // (2 * size + words)))
     trust = captioner.trust
-    if trust is None:
+    if trust is None or (trust.rank, trust.words) != (rank, words):
         trust = Trust(rank, words)
         trust.build(captioner.encoder.output_shape)
     values = _of_distances(train, rank) | _of_captions(captioner, train, rank, words)

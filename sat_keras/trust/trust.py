@@ -106,6 +106,7 @@ class Trust(keras.layers.Layer):
     def agreement(self, tokens, expected_words):
         """The sum of `expected_words` `(B, W)` over the distinct words of `tokens` `(B, n, T)`:
         `(B, n)`."""
+        tokens = ops.where(ops.equal(tokens, PAD), self.words, tokens)  # padding is no word
         said = ops.max(ops.one_hot(tokens, self.words, dtype="float32"), axis=2)  # (B, n, W)
         return ops.sum(said * expected_words[:, None], axis=2)
 

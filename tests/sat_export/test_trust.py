@@ -116,7 +116,7 @@ def test_the_saved_model_says_what_keras_says(calibrated, photos, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["dynamic", "float16", "int8"])
+@pytest.mark.parametrize("scheme", ["dynamic", "float16", "int8", "int4"])
 def test_quantised_it_stays_in_float32(calibrated, photos, scheme, tmp_path):
     """On the annotations of the quantised encoder it says what Keras would."""
     folder = tmp_path / "photos"

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -79,6 +80,24 @@ def test_one_damaged_weight(captioner, tflite_file, builder, tmp_path):
     assert not result["passed"]
     assert "of captions are the same" in result["why"]
     assert result["edit_distance"] > 0
+
+
+@pytest.mark.slow
+def test_a_file_of_before_its_captioner_was_calibrated(calibrated, captioner, builder, tmp_path):
+    export_tflite(captioner, tmp_path / "before.tflite")
+    export_tflite(calibrated, tmp_path / "after.tflite", search=captioner.search)
+    for source, file, why in (
+        (captioner, "before", ""),
+        (calibrated, "before", "its captioner alone is calibrated: export again"),
+        (captioner, "after", "it alone is calibrated: export again"),
+    ):
+        result = verify(source, tmp_path / f"{file}.tflite", builder)
+        assert (result["why"], result["passed"]) == (why, not why)
+    calibrated.save(tmp_path / "other.keras")
+    other = keras.saving.load_model(tmp_path / "other.keras")
+    other.trust.confidence_knots.assign(other.trust.confidence_knots * 0.9)
+    result = verify(other, tmp_path / "after.tflite", builder)
+    assert result["why"].startswith("confidence differs by ") and not result["passed"]
 
 
 def test_words_in_another_order(captioner, tflite_file, builder, tmp_path):

@@ -69,7 +69,7 @@ def test_unknown_and_damaged_presets(make_captioner, tmp_path):
     path = tmp_path / "mine" / "weights.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"mine: not a preset's files|weights.npz: damaged"):
+    with pytest.raises(InputError, match="mine: (not a preset's files|its weights are)"):
         Captioner.from_preset(tmp_path / "mine")
     make_captioner(units=5).save_to_preset(tmp_path / "other")
     path.write_bytes((tmp_path / "other" / "weights.npz").read_bytes())

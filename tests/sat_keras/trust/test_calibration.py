@@ -1,10 +1,13 @@
 """How `calibrate` finds its weights: each step against a computation of the test's own."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sat_edge import InputError
 from sat_edge.caption import END, PAD, START, UNKNOWN
+from sat_keras import Captioner
 from sat_keras.metrics import CiderD, trust_scores
 from sat_keras.tokenizer import tokenize
 from sat_keras.trust import calibration
@@ -53,9 +56,30 @@ def caches(make_cache):
 
 
 @pytest.fixture(scope="module")
-def calibrated(make_captioner, caches):
+def searched(make_captioner, caches):
+    """Two captions of each validation photo, as a trained captioner's search gives them: one of its
+    references, with more words replaced the less probable it is. The first is the better one."""
+    rng, vocabulary = np.random.default_rng(4), make_captioner().vocabulary
+    found = []
+    for record in caches[1].records:
+        captions = []
+        for wrong in sorted(rng.integers(0, 5, 2)):
+            words = tokenize(rng.choice(record["captions"]))
+            places = rng.choice(len(words), min(wrong, len(words)), replace=False)
+            words = ["in" if i in places else word for i, word in enumerate(words)]
+            tokens = np.array(vocabulary.encode(" ".join(words))[1:])
+            log_prob = -(0.5 + 0.3 * wrong + rng.uniform(0, 0.2)) * len(tokens)
+            captions.append(SimpleNamespace(words=words, tokens=tokens, log_prob=log_prob))
+        found.append(captions)
+    return found
+
+
+@pytest.fixture(scope="module")
+def calibrated(make_captioner, caches, searched):
     captioner = make_captioner()
-    captioner.calibrate(*caches)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Captioner, "beam_search", lambda *_, **__: searched)
+        captioner.calibrate(*caches)
     return captioner
 
 
@@ -131,23 +155,33 @@ def _is_multiple(found, wanted):
     """Whether one array is another times a number, the mean over photos left out of both."""
     wanted = wanted - wanted.mean(axis=0)
     factor = (found * wanted).sum() / (wanted**2).sum()
+    assert factor != 0
     return np.allclose(found, factor * wanted, atol=0.01 * abs(factor * wanted).max())
 
 
-def test_confidence_is_the_share_on_the_photos_it_was_calibrated_on(calibrated, caches):
-    captions = calibrated.caption(caches[1].read(range(60)))
+def test_confidence_is_the_share_on_the_photos_it_was_calibrated_on(calibrated, caches, searched):
+    best = [each for each, _ in searched]
+    tokens = np.zeros((60, 1, 9), "int32")
+    for row, each in enumerate(best):
+        tokens[row, 0, : len(each.tokens)] = each.tokens
+    log_prob = np.array([[each.log_prob] for each in best], "float32")
+    annotations = calibrated.annotations(caches[1].read(range(60)))
+    confidence, familiarity = calibrated.trust(annotations, tokens, log_prob)
     scores = trust_scores(
-        [each.text for each in captions],
+        [" ".join(each.words) for each in best],
         [each["captions"] for each in caches[1].records],
-        np.array([each.confidence for each in captions]),
-        np.array([each.familiarity for each in captions]),
+        np.asarray(confidence)[:, 0],
+        np.asarray(familiarity),
     )
+    assert 0.2 < scores["share"] < 0.9
     assert scores["confidence"] == pytest.approx(scores["share"], abs=0.05)
+    assert scores["rank_correlation"] > 0.6  # by chance: 0
     assert scores["familiarity"] == pytest.approx(0.5, abs=0.03)
 
 
-def test_calibrated_again_it_is_the_same(calibrated, caches):
+def test_calibrated_again_it_is_the_same(calibrated, caches, searched, monkeypatch):
     before = calibrated.trust.get_weights()
+    monkeypatch.setattr(Captioner, "beam_search", lambda *_, **__: searched)
     calibrated.calibrate(*caches)
     for one, wanted in zip(calibrated.trust.get_weights(), before, strict=True):
         np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-5)

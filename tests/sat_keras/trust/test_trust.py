@@ -74,10 +74,8 @@ def test_confidence_word_by_word(trust, annotations):
         expected = x @ VALUES["to_topics"] @ VALUES["to_words"] + VALUES["mean_words"]
         words = {token for token in tokens[n, i] if token != PAD and token < WORDS}
         length = sum(tokens[n, i] != PAD)
-        # `calibrate` gives the special words no weight; here <pad> has one.
-        padded = expected[PAD] if PAD in tokens[n, i] else 0
         score = 0.8 * np.exp(log_prob[n, i]) ** (1 / length)
-        score += (sum(expected[word] for word in words) + padded) / length
+        score += sum(expected[word] for word in words) / length
         score += float(x @ VALUES["to_outlook"][:, 0]) + 0.2
         knots = VALUES["score_knots"]
         assert knots[0] < score < knots[-1]
