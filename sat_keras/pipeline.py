@@ -11,6 +11,7 @@ from sat_edge.errors import InputError
 from sat_keras.metrics.grounding import share_inside
 
 _ZOOM = 0.85  # the least side of an augmented photo, of the whole one
+_LEAST = 0.25  # of a box that a crop has to leave for its thing to be looked at
 _WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 
 
@@ -63,6 +64,8 @@ def batches(
     """
     if augment and len(cache.row_shape) != 3:
         raise InputError("augment needs a cache of photos, not of annotations")
+    if regions is not None:
+        regions = np.clip(regions, 0, 1)  # what lies beyond the photo's edge is in no box
     captions = _Captions(cache.records, vocabulary, max_length, with_phrases=regions is not None)
     if regions is not None and not captions.phrases:
         raise InputError("grounding needs boxes, and the records have none: set grounding to 0")
@@ -180,13 +183,17 @@ class _Captions:
 
 
 def _crop_boxes(boxes, crop):
-    """Boxes `(K, 4)` in a crop of the photo; those that lie outside are left out."""
+    """Boxes `(K, 4)` in a crop of the photo; those that lie outside, nearly, are left out."""
     y1, x1, y2, x2 = crop
     moved = (boxes - [y1, x1, y1, x1]) / [y2 - y1, x2 - x1, y2 - y1, x2 - x1]
     if x2 < x1:  # mirrored
         moved = moved[:, [0, 3, 2, 1]]
-    moved = moved.clip(0, 1)
-    return moved[(moved[:, 0] < moved[:, 2]) & (moved[:, 1] < moved[:, 3])]
+    cut = moved.clip(0, 1)
+    return cut[_areas(cut) >= _LEAST * _areas(moved)]
+
+
+def _areas(boxes):
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])  # (K,)
 
 
 def _draw_crops(rng, count):

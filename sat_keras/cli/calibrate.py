@@ -27,6 +27,8 @@ def check(options):
         raise InputError(f"{options.model} is a preset: name a folder for the new one by --out")
     if not is_preset and options.out is not None:
         raise InputError("--out is for presets: a run is calibrated where it is")
+    if is_preset:
+        pretrained.check_folder(options.out)
     check_own_dataset(options, options.model)
 
 

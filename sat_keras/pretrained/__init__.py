@@ -32,12 +32,17 @@ def is_preset(name):
     return str(name) in NAMES or (Path(name) / _WEIGHTS).is_file()
 
 
+def check_folder(directory):
+    """Raises `InputError` if a folder holds anything else than a preset."""
+    found = {each.name for each in Path(directory).glob("*")}
+    if others := found - {_CONFIG, _VOCABULARY, _WEIGHTS, _TRUST}:
+        raise InputError(f"{directory}: holds {others.pop()}; name a folder of its own")
+
+
 def save(captioner, directory, with_encoder, trained_on):
     """See `Captioner.save_to_preset`."""
     directory = Path(directory)
-    others = {each.name for each in directory.glob("*")} - {_CONFIG, _VOCABULARY, _WEIGHTS, _TRUST}
-    if others:
-        raise InputError(f"{directory}: holds {others.pop()}; name a folder of its own")
+    check_folder(directory)
     own = {"places": "an encoder of your own", "quantized": "quantized layers"}
     for name, what in own.items():
         if name in captioner.get_config():

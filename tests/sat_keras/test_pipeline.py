@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -281,6 +283,24 @@ def test_boxes_that_a_crop_leaves_out_are_gone():
     boxes = np.array([[0.0, 0.0, 0.1, 0.1], [0.2, 0.2, 0.6, 0.4]])
     found = _crop_boxes(boxes, (0.1, 0.9, 1.0, 0.1))  # mirrored
     np.testing.assert_allclose(found, [[0.1 / 0.9, 0.5 / 0.8, 0.5 / 0.9, 0.7 / 0.8]])
+
+
+def test_boxes_of_which_a_crop_leaves_a_sliver_are_gone():
+    boxes = np.array([[0.2, 0.9, 0.5, 1.0]])
+    assert len(_crop_boxes(boxes, (0.0, 0.0, 1.0, 0.92))) == 0  # a fifth is left
+    np.testing.assert_allclose(
+        _crop_boxes(boxes, (0.0, 0.0, 1.0, 0.93)), [[0.2, 0.9 / 0.93, 0.5, 1.0]]
+    )
+
+
+def test_a_region_over_the_edge_counts_by_its_part_inside_the_photo(vocabulary):
+    cache = BoxedPhotos()
+    for record in cache.records:
+        for phrase in itertools.chain(*record["phrases"]):
+            phrase["boxes"] = [(0.0, 0.0, 1.0, 1.0)]
+    over = np.array([[-0.2, 0.0, 0.5, 0.5], [0.5, 0.5, 1.3, 1.3]])
+    for _, data in batches(cache, vocabulary, 2, captions_per_photo=2, regions=over):
+        np.testing.assert_allclose(data["cover"].numpy()[:, :, :2], 1)
 
 
 def test_records_without_boxes_are_refused(vocabulary):
