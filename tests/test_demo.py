@@ -52,7 +52,7 @@ def pictures(demo):
     return [open_photo(io.BytesIO(each)) for each in encoded]
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_scores_on_the_test_split(demo):
     _, result, _ = demo
     assert result["photos"] == 500
