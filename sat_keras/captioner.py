@@ -206,7 +206,8 @@ class Captioner(Trainable):
 
     def annotations(self, photos):
         """What the encoder says of photos: float32 array `(B, L, D)`. `photos` as `caption`'s."""
-        return np.concatenate([each.numpy() for each in self._batches(photos)]).astype("float32")
+        found = np.concatenate([each.numpy() for each in self._batches(photos)])
+        return found.astype("float32", copy=False)
 
     def caption(self, photos, **search):
         """The best caption of each photo.

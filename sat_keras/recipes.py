@@ -71,7 +71,7 @@ def hard_mobilenet_v2():
         "fine-tuned": soft["fine-tuned"],
         "hard": {
             **model,
-            "objective": {"name": "reinforce", "doubly_stochastic": 0.0, **_GROUNDED},
+            "objective": {"name": "reinforce", "doubly_stochastic": 0.0},
             "training": {"epochs": 1, "learning_rate": 2e-4},
         },
         "self-critical": {**model, **_self_critical(epochs=3)},
@@ -123,9 +123,7 @@ def _model(encoder, layer, image_size=224, attention="soft"):
     }
 
 
-# Attention is to look at what a word names: these trainings need the boxes of Flickr30k Entities.
-_GROUNDED = {"grounding": 0.5}
-_LIKELIHOOD = {"name": "cross-entropy", "doubly_stochastic": 0.0, **_GROUNDED}
+_LIKELIHOOD = {"name": "cross-entropy", "doubly_stochastic": 0.0}
 _CROSS_ENTROPY = {
     "objective": _LIKELIHOOD,
     "training": {"epochs": 5, "learning_rate": 8e-4},
@@ -150,14 +148,7 @@ def _fine_tuned(layer):
 
 def _self_critical(epochs):
     return {
-        # References beside the reward keep sentences fluent and attention from drifting.
-        "objective": {
-            "name": "self-critical",
-            "reward_meteor": 5.0,
-            "reward_repetition": 0.3,
-            "likelihood": 0.2,
-            **_GROUNDED,
-        },
+        "objective": {"name": "self-critical", "reward_meteor": 5.0},
         "data": _ALL_CAPTIONS,
         "training": {"epochs": epochs, "learning_rate": 1e-4},
     }
