@@ -3,11 +3,11 @@
     python benchmarks/trust.py RUN float.tflite int8.tflite int4.tflite --data-dir Flickr8k \\
         --entities Flickr30kEntities --other PHOTOS --out runs/trust
 
-Captions the test split by each source, a run, a preset or a file, in its own search: scores,
-attention on what is named, how true its confidence is, and how well its familiarity tells these
-photos from those in the folder `--other`, from the same squashed and saved as Flickr8k's are, and
-from drawn pictures. Of the second source on, how far each figure is from the first one's. Writes
-`trust.md` and `.json`.
+Captions the test split by each source: a run, a preset or a file, calibrated. Measures scores,
+attention on what is named, how true confidence is, and how well familiarity tells the test photos
+from strange ones: those in the folder `--other`, the same squashed and saved as Flickr8k's are
+here, and drawn pictures. Of every source but the first it also says how far, in the mean of all
+captions, confidence and familiarity are from the first one's. Writes `trust.md` and `.json`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from drawn_pictures import drawn_pictures
 from PIL import Image
 from tables import grounding_of, percent, save_table, table
 
+from sat_edge.errors import InputError
 from sat_edge.photo import open_photo
 from sat_keras import datasets
 from sat_keras.evaluation import evaluate
@@ -26,17 +27,21 @@ from sat_keras.memory import keep_freed_memory
 from sat_keras.runs.sources import captions_by
 
 SEARCHES = {"own": {}, "greedy": {"beam_width": 1}}
+KINDS = ("other photos", "squashed", "drawn")  # of strange pictures
+DISTANCES = ("confidence", "familiarity")
 _SQUASHED, _QUALITY = (224, 224), 85
 
 
-def auroc(familiar, strange):
-    """How often a photo of the first kind is the more familiar one of a pair; equal ones half."""
-    familiar, strange = np.asarray(familiar)[:, None], np.asarray(strange)
-    return float((familiar > strange).mean() + 0.5 * (familiar == strange).mean())
-
-
-def other_photos(folder):
-    return [open_photo(path) for path in sorted(Path(folder).iterdir()) if path.suffix == ".jpg"]
+def strange_pictures(folder):
+    """Pictures unlike the test photos, a list a kind; drawn ones alone where no folder is named."""
+    kinds = {"drawn": list(drawn_pictures())}
+    if folder:
+        paths = sorted(each for each in folder.iterdir() if each.is_file())
+        if not paths:
+            raise InputError(f"{folder}: no photos in it; name a folder of photos")
+        photos = list(map(open_photo, paths))
+        kinds |= {"other photos": photos, "squashed": list(map(squashed, photos))}
+    return kinds
 
 
 def squashed(photo):
@@ -46,58 +51,54 @@ def squashed(photo):
     return open_photo(file)
 
 
-def familiarities(caption, photos):
-    """The familiarity of each photo, a few at a time."""
-    photos = list(photos)
-    parts = (photos[i : i + 32] for i in range(0, len(photos), 32))
-    return [each.familiarity for part in parts for each in caption(part)]
+def auroc(familiar, strange):
+    """The share of pairs, one of each kind, where the first has the higher value; ties are half."""
+    familiar, strange = np.asarray(familiar)[:, None], np.asarray(strange)
+    return float((familiar > strange).mean() + 0.5 * (familiar == strange).mean())
 
 
-def measure(source, search, builder, options):
-    """One row: scores, and each caption's confidence and familiarity."""
-    caption, attend, how = captions_by(source, **SEARCHES[search])
-    scores, captions = evaluate(caption, builder, "test", options.limit, attend)
-    row = {"source": str(source), "search": how, **scores}
-    row["each"] = {k: [each[k] for each in captions] for k in ("confidence", "familiarity")}
-    if search == "own" and options.other:
-        known, others = row["each"]["familiarity"], other_photos(options.other)
-        strange = {
-            "other photos": others,
-            "squashed": map(squashed, others),
-            "drawn": drawn_pictures(),
-        }
-        row["auroc"] = {
-            name: auroc(known, familiarities(caption, photos)) for name, photos in strange.items()
-        }
-    return row
+def measure(source, builder, strange, limit):
+    """A source's rows, one a search: scores, and each caption's confidence and familiarity."""
+    rows = []
+    for name, search in SEARCHES.items():
+        caption, attend, how = captions_by(source, **search)
+        if caption(strange["drawn"][:1])[0].familiarity is None:
+            raise InputError(f"{source}: not calibrated; calibrate it first")
+        scores, captions = evaluate(caption, builder, "test", limit, None if rows else attend)
+        row = {"source": source, "name": name, "search": how, **scores}
+        row["captions"] = {k: [each[k] for each in captions] for k in DISTANCES}
+        if rows:  # attention on the references is the same by every search
+            row["grounding"]["references"] = rows[0]["grounding"]["references"]
+        else:  # and so is familiarity
+            known = row["captions"]["familiarity"]
+            row["auroc"] = {
+                kind: auroc(known, [each.familiarity for each in caption(pictures)])
+                for kind, pictures in strange.items()
+            }
+        rows.append(row)
+    return rows
 
 
-def difference(row, first, name):
-    """The mean distance of a caption's figure from the first source's."""
-    return float(np.mean(np.abs(np.subtract(row["each"][name], first["each"][name]))))
+def distance(row, first, name):
+    """How far a figure of each caption is from the first source's, in the mean."""
+    return float(np.mean(np.abs(np.subtract(row["captions"][name], first["captions"][name]))))
 
 
 def markdown(rows):
     head = ["source", "search", "BLEU-4", "METEOR", "CIDEr", "pointing, references / own"]
     head += ["rank correlation", "calibration error", "mean confidence, share"]
-    head += ["AUROC: other photos", "squashed", "drawn"]
+    head += [f"AUROC: {KINDS[0]}", *KINDS[1:]]
     head += ["distance of confidence", "of familiarity"]
+    firsts = {row["name"]: row for row in reversed(rows)}  # by search
     lines = []
-    for i, row in enumerate(rows):
-        trust, strange = row["trust"], row.get("auroc", {})
-        first = rows[i % len(SEARCHES)]
+    for row in rows:
+        trust, strange, first = row["trust"], row.get("auroc", {}), firsts[row["name"]]
         cells = [Path(row["source"]).name, row["name"], *percent(row, ("BLEU-4", "METEOR"))]
         cells += [f"{row['CIDEr']:.3f}", grounding_of(row, "pointing")]
         cells += [f"{trust[each]:.3f}" for each in ("rank_correlation", "calibration_error")]
         cells += [f"{trust['confidence']:.3f}, {trust['share']:.3f}"]
-        cells += [
-            f"{strange[name]:.4f}" if name in strange else ""
-            for name in ("other photos", "squashed", "drawn")
-        ]
-        cells += [
-            "" if row is first else f"{difference(row, first, each):.4f}"
-            for each in ("confidence", "familiarity")
-        ]
+        cells += [f"{strange[kind]:.4f}" if kind in strange else "" for kind in KINDS]
+        cells += ["" if row is first else f"{distance(row, first, k):.4f}" for k in DISTANCES]
         lines.append(cells)
     return table(head, lines)
 
@@ -107,7 +108,7 @@ def main():
     parser.add_argument("sources", nargs="+", help="runs, presets, .tflite files; calibrated")
     parser.add_argument("--data-dir")
     parser.add_argument("--entities")
-    parser.add_argument("--other", help="a folder of JPEGs unlike the data set's")
+    parser.add_argument("--other", type=Path, help="a folder of photos unlike the data set's")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--cache", type=Path, help="default: the folder --out")
     parser.add_argument("--limit", type=int, help="only the first N photos of the split")
@@ -115,11 +116,10 @@ def main():
     keep_freed_memory()
     records = (options.cache or options.out) / "records"
     builder = datasets.build_records("flickr8k", records, options.data_dir, options.entities)
-    rows = []
+    strange, rows = strange_pictures(options.other), []
     for source in options.sources:
-        for search in SEARCHES:
-            rows.append({"name": search, **measure(source, search, builder, options)})
-            save_table(options.out / "trust", rows, markdown(rows))
+        rows += measure(source, builder, strange, options.limit)
+        save_table(options.out / "trust", rows, markdown(rows))
     print(markdown(rows))
 
 
